@@ -165,8 +165,8 @@ export function createService(options: ServiceOptions): Service {
     })
   }
   const sender = createSender()
-  const onDeliveryDue = (): void => sender?.wake()
-  store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && onDeliveryDue())
+  const noteDeliveryDue = (): void => sender?.wake()
+  store.onChange(({ isDeliveryDue }) => isDeliveryDue === true && noteDeliveryDue())
   const periodic = [
     pruner,
     createClockWatch({ clock, store, log, onStepped: schedules.clockStepped, onShifted: dispatcher.wake }),
@@ -192,7 +192,7 @@ export function createService(options: ServiceOptions): Service {
     lines,
     minutes,
     metrics,
-    onDeliveryDue,
+    noteDeliveryDue,
     clock,
     log,
   })

@@ -1,5 +1,5 @@
 /** A limit on the memory that clients use up in this process: bytes of large bodies, or of large responses. */
-import { type Clock, monotonicClock } from '../runtime/clock.ts'
+import { type Clock, monotonicClock, msPerS } from '../runtime/clock.ts'
 
 /** The bytes that are held for one request. */
 export interface ByteHold {
@@ -13,7 +13,7 @@ export interface ByteHold {
 }
 
 /** The client for whose request bytes are held. */
-export interface HoldingClient {
+export interface BudgetClient {
   /** Bytes that it has sent or received since its connection was opened. */
   moved(): number
   /** Whether this process is waiting for the client. */
@@ -23,17 +23,17 @@ export interface HoldingClient {
 }
 
 export interface ByteBudget {
-  open(client: HoldingClient): ByteHold
-  /** Bytes that are held at the moment. */
+  open(client: BudgetClient): ByteHold
+  /** Bytes of all holds at the moment. */
   held(): number
 }
 
-interface Holder {
-  readonly client: HoldingClient
+interface OpenHold {
+  readonly client: BudgetClient
   readonly release: () => void
-  /** Bytes that the client had moved at the last check. */
+  /** Bytes that the client had moved when the measurement of its speed began. */
   movedBefore: number
-  checkedAt: number
+  measuredSince: number
 }
 
 /** A client must be this fast while others need its memory: a body of 1 MiB then arrives within its 60 s. */
@@ -41,7 +41,6 @@ const minBytesPerS = 16_384
 /** Over shorter times the speed of a connection is meaningless. */
 const minMeasuredMs = 5_000
 const checkIntervalMs = 500
-const msPerS = 1_000
 
 /**
  * When there is no room for a request, slow clients that hold bytes are cut off. Otherwise clients that send or read byte by
@@ -49,7 +48,7 @@ const msPerS = 1_000
  * @param maxBytes of all holds; a single hold may be larger while there is no other
  */
 export function createByteBudget(maxBytes: number, clock: Clock = monotonicClock): ByteBudget {
-  const holders = new Set<Holder>()
+  const openHolds = new Set<OpenHold>()
   let total = 0
   let checkedAt = Number.NEGATIVE_INFINITY
 
@@ -57,43 +56,45 @@ export function createByteBudget(maxBytes: number, clock: Clock = monotonicClock
     const now = clock.now()
     if (now - checkedAt < checkIntervalMs) return
     checkedAt = now
-    for (const holder of holders) {
-      const moved = holder.client.moved()
-      const elapsedMs = now - holder.checkedAt
-      const isAwaited = holder.client.isAwaited()
+    for (const hold of openHolds) {
+      const moved = hold.client.moved()
+      const elapsedMs = now - hold.measuredSince
+      const isAwaited = hold.client.isAwaited()
       if (isAwaited && elapsedMs < minMeasuredMs) continue
-      if (isAwaited && (moved - holder.movedBefore) * msPerS < minBytesPerS * elapsedMs) {
-        holder.release()
-        holder.client.cutOff()
+      const isSlow = (moved - hold.movedBefore) * msPerS < minBytesPerS * elapsedMs
+      if (isAwaited && isSlow) {
+        hold.release()
+        hold.client.cutOff()
       } else {
-        holder.movedBefore = moved
-        holder.checkedAt = now
+        hold.movedBefore = moved
+        hold.measuredSince = now
       }
     }
   }
 
   return {
     open(client) {
-      let held = 0
+      let heldBytes = 0
       let isReleased = false
       function release(): void {
         isReleased = true
-        total -= held
-        held = 0
-        holders.delete(holder)
+        total -= heldBytes
+        heldBytes = 0
+        openHolds.delete(opened)
       }
-      const holder: Holder = { client, release, movedBefore: client.moved(), checkedAt: clock.now() }
-      holders.add(holder)
+      const opened: OpenHold = { client, release, movedBefore: client.moved(), measuredSince: clock.now() }
+      openHolds.add(opened)
 
-      const fits = (bytes: number): boolean => bytes <= held || total === held || total - held + bytes <= maxBytes
+      const isOnly = (): boolean => total === heldBytes
+      const fits = (bytes: number): boolean => bytes <= heldBytes || isOnly() || total - heldBytes + bytes <= maxBytes
       return {
         resize(bytes) {
           if (isReleased) return true
           if (!fits(bytes)) cutOffSlowClients()
           // This client may have been one of the slow ones.
           if (isReleased || !fits(bytes)) return false
-          total += bytes - held
-          held = bytes
+          total += bytes - heldBytes
+          heldBytes = bytes
           return true
         },
         release,

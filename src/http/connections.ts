@@ -72,7 +72,7 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     open += 1
     socket.once('close', () => (open -= 1))
     if (open < maxOpen) return
-    // Makes room for the next one: closing a connection that waits for a request loses no response.
+    // Makes room for the next connection: idle ones wait for a request, so closing them loses no response.
     server.closeIdleConnections()
     if (open > maxOpen) refuseConnection(socket)
   })
@@ -96,6 +96,8 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     const refusal = refusalOf(error)
     log.debug({ err: error, status: refusal.status }, 'a connection was refused')
     const response = connection.newest
+    // The refusal is sent at once if no response is in progress, and after the response if only later bytes are faulty. If
+    // the request itself is, the refusal is its response; if another one has begun, that is all the client gets.
     if (response === undefined || response.closed) refuseSocket(socket, refusal)
     else if (response.req.complete) response.once('close', () => refuseSocket(socket, refusal))
     else if (response.headersSent) response.once('close', () => closeGently(socket, lingerMs))
@@ -131,7 +133,9 @@ export function manageConnections(server: Server, { sendTimeoutMs, lingerMs, log
     // (https://github.com/nodejs/node/issues/15082).
     response.once('prefinish', () => socket.setTimeout(sendTimeoutMs))
     // After the last response Node sets its own limit. After others this one must end, or it would cut off the next response.
-    response.once('finish', () => connection.newest !== response && socket.setTimeout(0))
+    response.once('finish', () => {
+      if (connection.newest !== response) socket.setTimeout(0)
+    })
     return connection
   }
 

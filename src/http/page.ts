@@ -27,7 +27,7 @@ const maxTries = 8
 export function sendPage(ctx: Context): boolean {
   const file = pageFiles().get(pageDocument)
   ctx.vary('Accept')
-  // A client that accepts anything gets the first type, because it is a program.
+  // `accepts` picks the first type for `*/*`, which programs send: they get text.
   if (file === undefined || ctx.accepts('text/plain', 'text/html') !== 'text/html') return false
   const directory = directoryOf(originalUrlOf(ctx.req, ctx.originalUrl))
   if (directory !== null) {

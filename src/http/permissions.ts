@@ -75,12 +75,12 @@ function findKey(key: string, known: readonly KnownKey[]): KnownKey | undefined 
 }
 
 /**
- * Checks that the caller may use the method of the request. Reading is always allowed: browsers hide the responses of such
- * requests from pages of other sites.
+ * Refuses a method that the caller may not use, and notes read-only access for `hidesSecrets`. Reading is always allowed:
+ * browsers hide the responses of such requests from pages of other sites.
  * @throws AppError `read-only-key` or `cross-site`
  */
-export function checkPermission(ctx: Context, access: Caller['access']): void {
-  if (access === 'read') readers.add(ctx.req)
+export function applyAccess(ctx: Context, access: Caller['access']): void {
+  if (access === 'read') hidingSecrets.add(ctx.req)
   if (ctx.method === 'GET' || ctx.method === 'HEAD') return
   if (access === 'read') {
     throw new AppError('read-only-key', 'this key may read, and not start, change or delete anything')
@@ -91,11 +91,12 @@ export function checkPermission(ctx: Context, access: Caller['access']): void {
 }
 
 /** Requests with read-only keys. Not noted in the context, which belongs to the host app. */
-const readers = new WeakSet<object>()
+const hidingSecrets = new WeakSet<object>()
 const runsWithoutSecrets = new WeakMap<RunRecord, RunRecord>()
 
+/** Whether secrets are hidden from the caller, who has a read-only key. False before `applyAccess`. */
 export function hidesSecrets({ req }: Context): boolean {
-  return readers.has(req)
+  return hidingSecrets.has(req)
 }
 
 /** Returns the same object each time it gets the same run, so that an event for many readers is written once. */

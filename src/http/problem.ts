@@ -55,7 +55,7 @@ export function problemSchemaOf(code: ProblemCode): z.ZodObject {
       // A failed first task may set the status.
       status: code === 'first-task-failed' ? z.literal([...failureStatuses, 500]) : z.literal(status),
       ...Object.fromEntries(members.map((name) => [name, ownMembers[name]])),
-      // A problem of all jobs together names none of them.
+      // A problem with `jobs` is about all of them together, so it names none.
       ...(members.includes('jobIndex') && { jobIndex: members.includes('jobs') ? z.null() : jobIndexSchema }),
       ...Object.fromEntries(
         mayHave.map((name) => [name, ownMembers[name].exactOptional().describe('only if a run was accepted')]),

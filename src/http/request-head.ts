@@ -1,4 +1,4 @@
-/** The head of a request: parsing of its headers and its target. */
+/** Parses the target and headers of a request, and makes the headers `ETag` and `Preference-Applied` of responses. */
 import { hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fresh from 'fresh'
@@ -106,7 +106,7 @@ export function isNotModified(ifNoneMatch: string, tag: string): boolean {
   return fresh({ 'if-none-match': ifNoneMatch }, { etag: tag })
 }
 
-/** A parameter of `Content-Type` (RFC 9110, 8.3.1). The standard allows no blanks around the equals sign. */
+/** `; charset=utf-8`, `; charset="utf-8"`, or a semicolon alone. No blanks are allowed around `=` (RFC 9110, 8.3.1). */
 const parameter = /;[ \t]*(?:(?<name>[!#$%&'*+\-.^_`|~\w]+)=(?:"(?<quoted>(?:[^"\\]|\\.)*)"|(?<bare>[^\s";,]*)))?/y
 const jsonType = /^[ \t]*application\/json[ \t]*(?=;|$)/i
 
@@ -116,7 +116,7 @@ export function isJsonInUtf8(contentType: string): boolean {
   return type !== null && charsetsIn(contentType.slice(type[0].length)).every(isUtf8Label)
 }
 
-/** All values of the parameter `charset`. Malformed parameters are skipped. */
+/** All values of the parameter `charset`. Each match begins at `lastIndex` and moves it on; a failure sets it to 0. */
 function charsetsIn(parameters: string): string[] {
   const charsets: string[] = []
   parameter.lastIndex = 0
@@ -125,7 +125,7 @@ function charsetsIn(parameters: string): string[] {
     const { name, quoted, bare } = parameter.exec(parameters)?.groups ?? {}
     if (name?.toLowerCase() === 'charset') charsets.push(quoted?.replaceAll(/\\(.)/gs, '$1') ?? bare ?? '')
     if (parameter.lastIndex > at) continue
-    // Malformed: continue at the next semicolon.
+    // The parameter is malformed: skip it, up to the next semicolon.
     const next = parameters.indexOf(';', at + 1)
     parameter.lastIndex = next === -1 ? parameters.length : next
   }
@@ -171,7 +171,7 @@ export function withoutPrefix(prefix: string, path: string, originalUrl: string)
   const full = [path, originalUrl.replace(/[?#].*$/, '')].find(
     (each) => each === prefix || each.startsWith(`${prefix}/`),
   )
-  return full && (full.slice(prefix.length) || '/')
+  return full === undefined ? undefined : full.slice(prefix.length) || '/'
 }
 
 /** The URL of a request before its host app changed it. Express, Koa and middie note it in the request. */

@@ -23,11 +23,11 @@ import { hasOmissions, type ReadWholeJob, runText, viewMinimalRun, viewRun } fro
 
 export interface Responder {
   /** Resolves when the response is written. @throws AppError `overloaded`, before anything is written */
-  send(ctx: Context, view: unknown): Promise<void>
+  send(ctx: Context, value: unknown): Promise<void>
   /** Like `send`, with a text that is JSON already. */
   sendText(ctx: Context, json: string): Promise<void>
   /** Like `send`, with an `ETag` made of the text. Responds 304 if the client has it. */
-  sendTagged(ctx: Context, view: unknown): Promise<void>
+  sendTagged(ctx: Context, value: unknown): Promise<void>
   /** Like `send`. */
   sendRun(ctx: Context, run: RunRecord): Promise<void>
   /**
@@ -54,9 +54,10 @@ export interface ResponderOptions {
 
 /** A response up to this size needs no room. */
 const smallBytes = 131_072
-/** Copies of a result that are in memory at once: as it was read, parsed, and written again. */
+/** Copies of a result that are in memory at once: as it was read, parsed, and in the response as text and as bytes. */
 const copiesOfResult = 4
 const readsAtOnce = 4
+/** Of one write. The client's progress is seen only when it has read a whole piece, so pieces are small. */
 const pieceBytes = 65_536
 const defaultStuckMs = 60_000
 /** These headers describe the answer of a run, so a problem that is sent instead must not have them. */
@@ -72,7 +73,6 @@ export function createResponder(options: ResponderOptions): Responder {
     const { socket } = res.req
     if (bytes <= smallBytes || res.closed) return
     const hold = budget.open({
-      // A piece counts only when all of it has been read, so pieces are small.
       moved: () => socket.bytesWritten - socket.writableLength,
       isAwaited: () => isNetworkSocket(socket) && socket.writableLength > 0,
       cutOff: () => socket.destroy(),
@@ -125,7 +125,7 @@ export function createResponder(options: ResponderOptions): Responder {
   /** Reserves room, and returns a function that writes. */
   function prepare(ctx: Context, text: string, runId?: string): () => Promise<void> {
     const bytes = Buffer.byteLength(text)
-    if (bytes <= smallBytes) return async () => sendText(ctx, text)
+    if (bytes <= smallBytes) return async () => sendSmallText(ctx, text)
     reserve(ctx, bytes, runId)
     return () => {
       ctx.set('Content-Length', String(bytes))
@@ -134,15 +134,14 @@ export function createResponder(options: ResponderOptions): Responder {
   }
 
   function prepareRun(ctx: Context, record: RunRecord, isMinimal: boolean): () => Promise<void> {
-    const isReader = hidesSecrets(ctx)
-    const run = isReader ? withoutSecrets(record) : record
+    const run = hidesSecrets(ctx) ? withoutSecrets(record) : record
     if (!hasOmissions(run)) {
       return prepare(ctx, writeJson(isMinimal ? viewMinimalRun(run) : viewRun(run, view)), run.id)
     }
     const largest = Math.max(...run.jobs.map(({ omitted }) => omitted?.resultBytes ?? 0))
     reserve(ctx, smallBytes + copiesOfResult * largest, run.id)
     const read = wholeJobReader(run.id)
-    const readWholeJob: ReadWholeJob = isReader ? async (job) => jobWithoutSecrets(await read(job)) : read
+    const readWholeJob: ReadWholeJob = hidesSecrets(ctx) ? async (job) => jobWithoutSecrets(await read(job)) : read
     return () => write(ctx, runText(run, { ...view, isMinimal, readWholeJob }), run.id)
   }
 
@@ -168,14 +167,14 @@ export function createResponder(options: ResponderOptions): Responder {
 }
 
 /**
- * Sends a small response. Koa gets text and no object: it would test whether the object is a `Response`, and for that Node
- * loads all of `fetch`, which takes 40 ms and more while the first caller waits.
+ * Sends a response whose size the route bounds, and reserves no room for it. Koa gets text and no object: it would test
+ * whether the object is a `Response`, and for that Node loads all of `fetch`: 40 ms and more while the first caller waits.
  */
-export function sendJson(ctx: Context, view: unknown): void {
-  sendText(ctx, writeJson(view))
+export function sendSmall(ctx: Context, value: unknown): void {
+  sendSmallText(ctx, writeJson(value))
 }
 
-export function sendText(ctx: Context, json: string): void {
+export function sendSmallText(ctx: Context, json: string): void {
   ctx.set('Content-Type', 'application/json; charset=utf-8')
   ctx.body = json
 }

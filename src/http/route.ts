@@ -42,7 +42,7 @@ export interface Route {
   readonly responses: readonly RouteResponse[]
   /** Parts of the responses that have a name of their own in the OpenAPI document. */
   readonly schemas?: NamedSchemas
-  /** Without the problems that follow from the rest of the description (`problemsOf`). */
+  /** Its own problems. `problemsOf` adds those that follow from the other members, such as `unauthorized`. */
   readonly problems: readonly ProblemCode[]
   /** The route needs no API key even if keys are configured. */
   readonly isOpen?: true
@@ -63,7 +63,7 @@ export type NamedSchemas = Readonly<Record<string, z.ZodType>>
 export interface RouteResponse {
   readonly status: 200 | 201 | 202 | 204 | 304
   readonly description: string
-  /** Schemas of the JSON body, any of which it may have. With `mediaType` the body is text; with neither there is no body. */
+  /** The body is JSON of one of these schemas. With `mediaType` instead it is text; with neither there is no body. */
   readonly json?: NamedSchemas
   readonly mediaType?: string | readonly string[]
   readonly example?: unknown
@@ -131,7 +131,7 @@ export interface ServiceParts {
   readonly minutes: Pick<MinuteRecorder, 'current'>
   readonly metrics: Metrics
   /** Call it when a delivery was made due on request. */
-  readonly onDeliveryDue: () => void
+  readonly noteDeliveryDue: () => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -139,8 +139,8 @@ export interface ServiceParts {
 /** What the routes at one place use. */
 export interface RouteDependencies extends ServiceParts, MountOptions {
   readonly view: ViewOptions
-  /** The routes that are served at this place. */
-  readonly routes: readonly Route[]
+  /** The routes that the OpenAPI document and the list at `/` have at this place. */
+  readonly documentedRoutes: readonly Route[]
   readonly readBody: ReadBody
   readonly responder: Responder
   readonly polls: LongPolls
@@ -158,6 +158,8 @@ function header(description: string, example: string, schema: z.ZodType = z.stri
   return { description, example, schema }
 }
 
+/** `Retry-After` of a running run: seconds after which it may have changed. */
+export const retryAfterOfRun = '1'
 const run = '/runs/01a2071d-0a4a-7200-89ea-c1db971bb6b7'
 const addressOfRun = z.string().regex(/\/runs\//)
 const address = z.string().regex(/\/(?:runs|schedules)\//)

@@ -13,7 +13,7 @@ import { createBodyReader } from './body/read-body.ts'
 import { createByteBudget } from './byte-budget.ts'
 import { type AskInProcess, createInProcess } from './in-process.ts'
 import { isAsset, sendAsset } from './page.ts'
-import { type Caller, checkPermission, createAuthenticate, keylessCaller } from './permissions.ts'
+import { applyAccess, type Caller, createAuthenticate, keylessCaller } from './permissions.ts'
 import { sendProblem } from './problem.ts'
 import { originalUrlOf, withoutPrefix } from './request-head.ts'
 import { createResponder } from './responder.ts'
@@ -151,16 +151,17 @@ const hostPaths: ReadonlySet<string> = new Set(['/', '/metrics', '/livez', '/rea
 
 const inProcessCaller: Caller = { access: 'write', scope: '' }
 
-function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
+function createMount(dependencies: Omit<RouteDependencies, 'documentedRoutes'>): Mount {
   const { config, log, prefix, isHosted, isInProcess = false } = dependencies
   const leavesHostPaths = isHosted && prefix === ''
   const mounted = leavesHostPaths ? routeTable.filter(({ path }) => !hostPaths.has(path)) : routeTable
-  // A process that only runs jobs does not serve runs to others. Calls from inside the process may use all routes.
+  // A process that only runs jobs documents no routes of runs. They are matched, because calls from inside the process may
+  // use them; `handle` refuses others with a reason.
   const isWorker = config.role === 'worker'
-  const routes = isWorker ? mounted.filter(({ area }) => area === 'service') : mounted
+  const documentedRoutes = isWorker ? mounted.filter(({ area }) => area === 'service') : mounted
   const servesPage = !isWorker && !leavesHostPaths
   const authenticate = createAuthenticate(config)
-  const match = createMatcher(mounted, { ...dependencies, routes })
+  const match = createMatcher(mounted, { ...dependencies, documentedRoutes })
 
   function callerOf(ctx: Context, isOpen: boolean): Caller {
     if (isInProcess) return inProcessCaller
@@ -169,7 +170,9 @@ function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
 
   async function handle(ctx: Context, { methods, common, route }: Match): Promise<void> {
     ctx.set('X-Content-Type-Options', 'nosniff')
-    if (isWorker && common.area === 'runs' && !isInProcess) throw notServedByWorker(ctx)
+    if (isWorker && common.area === 'runs' && !isInProcess) {
+      throw new AppError('not-found', `there is nothing at ${ctx.path} in a process that only runs jobs (ROLE=worker)`)
+    }
     const { access, scope } = callerOf(ctx, common.isOpen === true)
     if (ctx.method === 'OPTIONS') {
       ctx.status = 204
@@ -177,7 +180,7 @@ function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
       return
     }
     if (route === undefined) throw methodNotAllowed(ctx, methods)
-    checkPermission(ctx, access)
+    applyAccess(ctx, access)
     await route.handle(ctx, route.params, scope)
   }
 
@@ -187,7 +190,8 @@ function createMount(dependencies: Omit<RouteDependencies, 'routes'>): Mount {
       const path = fullPath && withoutPrefix(prefix, fullPath, originalUrlOf(ctx.req, ctx.originalUrl))
       if (fullPath === undefined || path === undefined) return next()
       const matched = match(path, ctx.method)
-      if (matched === undefined) return servesPage && sendAsset(ctx, path) ? undefined : next()
+      if (matched === undefined && servesPage && sendAsset(ctx, path)) return
+      if (matched === undefined) return next()
       try {
         // Routes know paths without the prefix. The host app gets its path back.
         if (path !== fullPath) ctx.path = path
@@ -219,8 +223,8 @@ interface Match {
 type Matcher = (path: string, method: string) => Match | undefined
 
 /**
- * The router only matches, and `Match` has the handler. Dispatching would match again, and it would overwrite what a router
- * of the host app has noted in the context about its own match.
+ * The router requires a handler. It only matches, and never calls it: the handler to call is in `Match`. Dispatching would
+ * match again, and would overwrite what a router of the host app has noted in the context about its own match.
  */
 const neverCalled = (): void => {}
 
@@ -269,10 +273,6 @@ function pathOf(ctx: Context): string | undefined {
 
 function allowOf(methods: ReadonlySet<string>): string {
   return [...methods, 'OPTIONS'].join(', ')
-}
-
-function notServedByWorker({ path }: Context): AppError {
-  return new AppError('not-found', `there is nothing at ${path} in a process that only runs jobs (ROLE=worker)`)
 }
 
 function methodNotAllowed(ctx: Context, methods: ReadonlySet<string>): AppError {

@@ -211,9 +211,11 @@ function checkTaskCount(request: unknown, maxTasksPerRun: number, pointer: strin
   throw new AppError('too-many-tasks', detail, { members: { errors: [{ pointer, detail }] } })
 }
 
+/** @param body undefined: the request has none, which is the same as an empty object */
 function validate<Value>(schema: z.ZodType<Value>, body: unknown = {}): Value {
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
+  // Cut twice: one issue has all unknown members of an object, and becomes an error for each.
   const errors = parsed.error.issues.slice(0, maxIssues).flatMap(issuesOf).slice(0, maxIssues)
   const [first] = errors
   const place = first === undefined || first.pointer === '' ? 'the body' : first.pointer

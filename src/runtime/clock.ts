@@ -83,6 +83,7 @@ export function createAlarm(clock: ProcessClock, ring: () => void) {
   }
 }
 
+export const msPerS = 1_000
 const msPerNs = 1e-6
 /** `performance.now()` starts at 0 in each thread. */
 const startedAt = Number(process.hrtime.bigint()) * msPerNs - steady()

@@ -40,10 +40,10 @@ export function createLargeBodyParser(): LargeBodyParser {
 
   function sendFirst(): void {
     clearTimeout(idleTimer)
-    for (let [first] = waiting; first !== undefined; [first] = waiting) {
+    while (waiting[0] !== undefined) {
       try {
         worker ??= startThread()
-        worker.postMessage(first.request)
+        worker.postMessage(waiting[0].request)
         return
       } catch (error) {
         // The system has no thread left at the moment. It may have one for the next body.

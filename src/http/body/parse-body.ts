@@ -108,11 +108,11 @@ function countMembers(value: unknown): number {
 // JSON.parse silently drops data in two cases: the first of two members with the same name, and digits of a number that
 // JavaScript cannot represent. The task would get another input than the one that was sent, so such a body is refused.
 
-/** Ends each name, unless blanks follow. If it occurs more often than members, a name is repeated or a string contains it. */
+/** Ends each name, as in `"a":1`. If a text has more of these than members, a name is repeated or a string contains it. */
 const nameEnd = '":'
-/** The same with blanks before the colon, which is rare. */
+/** The same with blanks before the colon, as in `"a" :1`, which is rare. */
 const blankNameEnd = /"\s+:/
-/** 16 digits before any decimal point, three digits of an exponent, or 300 zeros after a point; also within strings. */
+/** A number that may lose digits, or text like it: 16 digits, three digits of an exponent, or 300 zeros after a point. */
 const numberLike = /(?<![\d.])\d{16}|\d[eE][+-]?\d{3}|\.0{300}/
 
 const maxIssues = 100
@@ -169,8 +169,8 @@ function findLosses(text: string): RequestIssue[] {
 }
 
 /**
- * What JavaScript would change about a number. Decimals are rounded, as everywhere. The digits of a whole number must survive
- * a round trip, because it may be an id.
+ * What JavaScript would change about a number. Decimals are rounded, as everywhere. The digits of a whole number (`12`, and
+ * those of `12.0e3`) must survive a round trip: it may be an id. `1e999` is too large, `1e-999` too small, and `0e9` is 0.
  */
 function lossOf(literal: string): string | null {
   const value = Number(literal)

@@ -22,7 +22,7 @@ export interface BodyReaderOptions {
   readonly budget: ByteBudget
 }
 
-/** Takes memory, which is free again when no reference is left: a handler that waits for an answer keeps none. */
+/** May be large: a handler that waits for an answer keeps no reference to it, so that the memory is free meanwhile. */
 export interface Body {
   /** undefined: the request has no body. */
   readonly value: unknown
@@ -177,7 +177,7 @@ async function receiveSmall(ctx: Context): Promise<Uint8Array> {
 async function receiveLarge(req: IncomingMessage, announced: number | null, room: BodyRoom): Promise<Uint8Array> {
   room.reading = receive(req, (received) => room.resize(announced ?? received))
   const bytes = await room.reading.bytes
-  // The room's hold lasts until the response is sent, and so would keep the bytes in memory.
+  // The hold lasts until the response is sent. Its `cutOff` would keep the reading, and so the bytes, in memory.
   room.reading = null
   return bytes
 }

@@ -6,7 +6,7 @@ import type { RunRecord } from '../../domain/run.ts'
 import { deliveryVersion } from '../../domain/webhook.ts'
 import type { RunFilter } from '../../store/store.ts'
 import { runExample } from '../openapi/examples.ts'
-import { type Responder, sendJson } from '../responder.ts'
+import { type Responder, sendSmall } from '../responder.ts'
 import { jsonResponse, type Route, type RouteDependencies } from '../route.ts'
 import {
   findRun,
@@ -41,6 +41,7 @@ function cancelRoute(route: Pick<Route, 'path' | 'operationId' | 'summary' | 'pr
     create({ store, clock, responder }) {
       return async (ctx, params) => {
         const id = runIdOf(params)
+        // null: the whole run; undefined: no job can have this index.
         const index = params.index === undefined ? null : jobIndexOf(params)
         const result = index === undefined ? 'not-found' : await store.cancel(id, index, clock.now())
         const run = await findRun(store, id)
@@ -135,7 +136,7 @@ export const retryDelivery: Route = {
   ],
   problems: ['run-not-found', 'delivery-not-found', 'overloaded', 'store-unavailable'],
 
-  create({ store, clock, responder, onDeliveryDue }) {
+  create({ store, clock, responder, noteDeliveryDue }) {
     return async (ctx, params) => {
       const id = runIdOf(params)
       const { deliveryId = '' } = params
@@ -145,7 +146,7 @@ export const retryDelivery: Route = {
       if (!isDue) {
         throw new AppError('delivery-not-found', `the run has no delivery ${deliveryId}`, { members: { runId: id } })
       }
-      onDeliveryDue()
+      noteDeliveryDue()
       await sendChanged(ctx, responder, run, 202)
     }
   },
@@ -214,12 +215,13 @@ async function changeAll(
   try {
     for (;;) {
       if (!intake.isOpen()) throw new AppError('shutting-down', 'the service is leaving')
-      const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
+      const { runs, hasMore, lastId } = await responder.readPage(filter)
       matched += runs.length
       await change?.(dependencies, runs, () => (changed += 1))
+      const beforeId = lastId ?? runs.at(-1)?.id
       const hasCallerLeft = ctx.res.destroyed
-      if (!hasMore || lastId === undefined || hasCallerLeft) return { matched, changed }
-      filter = { ...filter, beforeId: lastId }
+      if (!hasMore || beforeId === undefined || hasCallerLeft) return { matched, changed }
+      filter = { ...filter, beforeId }
     }
   } catch (error) {
     if (!(error instanceof AppError) || changed === 0) throw error
@@ -227,13 +229,7 @@ async function changeAll(
   }
 }
 
-const changeExample: BulkChangeView = { matched: 12, changed: 9 }
-
-function bulkRoute(
-  change: BatchChange,
-  description: string,
-  route: Pick<Route, 'path' | 'operationId' | 'summary'>,
-): Route {
+function bulkRoute(change: BatchChange, counts: string, route: Pick<Route, 'path' | 'operationId' | 'summary'>): Route {
   return {
     ...route,
     method: 'POST',
@@ -241,7 +237,7 @@ function bulkRoute(
       'At least one filter is required. The runs are changed in batches, from the newest to the oldest, and the response comes when all are done. If the caller disconnects, the change stops.',
     area: 'runs',
     query: changeQuery,
-    responses: [jsonResponse(description, { BulkChange: bulkChangeSchema }, changeExample)],
+    responses: [jsonResponse(counts, { BulkChange: bulkChangeSchema }, { matched: 12, changed: 9 })],
     problems: ['invalid-filter', 'overloaded', 'shutting-down', 'store-unavailable'],
 
     create(dependencies) {
@@ -255,7 +251,7 @@ function bulkRoute(
         const filter = { ...runFilterOf(query, dependencies.store), pageSize: runsPerBatch }
         const result = await changeAll(ctx, dependencies, dryRun ? null : change, filter)
         ctx.set('Cache-Control', 'no-store')
-        sendJson(ctx, result)
+        sendSmall(ctx, result)
       }
     },
   }

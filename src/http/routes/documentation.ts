@@ -5,7 +5,7 @@ import { type ProblemCode, problemCodes, problems } from '../../domain/problems.
 import { createDocument } from '../openapi/document.ts'
 import { isNotModified, tagOfText } from '../request-head.ts'
 import type { RouteDependencies, Route } from '../route.ts'
-import { sendJson, sendText } from '../responder.ts'
+import { sendSmall, sendSmallText } from '../responder.ts'
 import { sendPage } from '../page.ts'
 
 export const openapi: Route = {
@@ -21,20 +21,20 @@ export const openapi: Route = {
   ],
   problems: [],
 
-  create({ routes, prefix }) {
+  create({ documentedRoutes, prefix }) {
     // Made at the first request. It does not change while the process runs.
     let text: string | undefined
     let tag = ''
 
     return (ctx) => {
       if (text === undefined) {
-        text = JSON.stringify(createDocument(routes, prefix))
+        text = JSON.stringify(createDocument(documentedRoutes, prefix))
         tag = tagOfText(text)
       }
       ctx.status = 200
       ctx.set({ ETag: tag, 'Cache-Control': 'no-cache' })
       if (isNotModified(ctx.get('If-None-Match'), tag)) ctx.status = 304
-      else sendText(ctx, text)
+      else sendSmallText(ctx, text)
     }
   },
 }
@@ -77,12 +77,11 @@ export const explainProblem: Route = {
     return (ctx, { slug }) => {
       const code = problemCodes.find((known) => known === slug)
       if (code === undefined) throw new AppError('not-found', `there is no problem ${slug}`)
-      sendJson(ctx, pageOf(code, prefix))
+      sendSmall(ctx, pageOf(code, prefix))
     }
   },
 }
 
-/** GET /: the live page for browsers, and the list of routes for programs. */
 export const root: Route = {
   method: 'GET',
   path: '/',
@@ -119,8 +118,8 @@ export const root: Route = {
 }
 
 /** @returns a function that makes the list for the origin of a request */
-function listOf({ routes, prefix }: RouteDependencies): (origin: string) => string {
-  const rows = routes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
+function listOf({ documentedRoutes, prefix }: RouteDependencies): (origin: string) => string {
+  const rows = documentedRoutes.map(({ method, path, summary }) => [`${method} ${prefix}${path}`, summary] as const)
   const width = Math.max(...rows.map(([route]) => route.length)) + 2
   const list = rows.map(([route, summary]) => route.padEnd(width) + summary).join('\n')
   return (

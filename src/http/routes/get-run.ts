@@ -3,19 +3,16 @@ import { z } from 'zod'
 import type { JobInput } from '../../domain/job.ts'
 import type { RunRecord } from '../../domain/run.ts'
 import { maxLinesPerRun } from '../../domain/task-history.ts'
+import { msPerS } from '../../runtime/clock.ts'
 import { mask, maskText } from '../../runtime/secret.ts'
 import { jobExample, runExample } from '../openapi/examples.ts'
 import { hidesSecrets, jobWithoutSecrets } from '../permissions.ts'
 import { isNotModified, parsePrefer, tagOfRun, tagOfVersion } from '../request-head.ts'
 import { countParameter, findRun, jobIndexOf, noSuchJob, noSuchRun, parseQuery, runIdOf } from '../validation.ts'
-import { jsonResponse, type Route } from '../route.ts'
+import { jsonResponse, retryAfterOfRun, type Route } from '../route.ts'
 import { checkAcceptsEvents, eventStreamType, sendEventsHead } from '../streaming/event-stream.ts'
 import { type JobView, jobViewSchema, progressSchema, viewJob } from '../views/job.ts'
 import { chunkIdOf, linePageSchema, type LinePageView, lineSchema, runViewSchema, viewLines } from '../views/run.ts'
-
-/** Seconds after which a run may have changed. */
-const retryAfterS = '1'
-const msPerS = 1_000
 
 export const getRun: Route = {
   method: 'GET',
@@ -52,20 +49,20 @@ export const getRun: Route = {
       const hasVersion = (run: RunRecord): boolean =>
         isNotModified(known, tagOfVersion(run.version)) || isNotModified(known, tagOfRun(run))
       const { waitS } = parsePrefer(ctx.req.headersDistinct['prefer'])
-      // A client that names no version is not waiting for another one.
+      // Only a client that names the version it has can wait for the next one. `*` names none.
       const waits = waitS !== null && known !== '' && known !== '*'
       const run = waits ? await nextVersion(waitS) : await findRun(store, id)
       ctx.status = 200
       ctx.set({ ETag: tagOfRun(run), 'Cache-Control': 'no-cache' })
-      if (run.state === 'running') ctx.set('Retry-After', retryAfterS)
+      if (run.state === 'running') ctx.set('Retry-After', retryAfterOfRun)
       if (hasVersion(run)) ctx.status = 304
       else await responder.sendRun(ctx, run)
 
       /** The run as soon as its version is new to the client; after `seconds`, the run as it is. */
       async function nextVersion(seconds: number): Promise<RunRecord> {
-        const waitMs = seconds * msPerS
-        const result = await polls.wait({ runId: id, isKnown: hasVersion, waitMs, response: ctx.res })
+        const result = await polls.wait({ runId: id, isKnown: hasVersion, waitMs: seconds * msPerS, response: ctx.res })
         if (result.run === null) throw noSuchRun(id)
+        // The preference was not applied: the first version that was read is new to the client.
         if (!result.hasWaited) return result.run
         // Polls are not notified when their run is removed, so that is checked here.
         const newest = hasVersion(result.run) ? await findRun(store, id) : result.run
@@ -109,11 +106,11 @@ export const watchRun: Route = {
         sendEventsHead(ctx)
         return
       }
-      const opened = await streams.open(id, ctx.res, { prefix, isReader: hidesSecrets(ctx) })
+      const opened = await streams.open(id, ctx.res, { prefix, hidesSecrets: hidesSecrets(ctx) })
       if (opened === null) throw noSuchRun(id)
       const { state, version } = opened.run
       if (state !== 'running' && ctx.get('Last-Event-ID') === String(version)) {
-        // Only 204 keeps an EventSource from connecting again and again.
+        // Only 204 keeps an EventSource from connecting again. The stream has not started, and closes with the response.
         ctx.status = 204
         ctx.set('Cache-Control', 'no-store')
         return

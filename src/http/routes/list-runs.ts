@@ -56,21 +56,21 @@ export const listRuns: Route = {
   create({ store, view, responder, prefix }) {
     return async (ctx) => {
       const { pageToken, ...query } = parseQuery(pageQuerySchema, ctx.query)
-      const { pageSize } = query
       const before = pageToken === undefined ? {} : { beforeId: parsePageToken(pageToken) }
       const filter = { ...runFilterOf(query, store), ...before }
-      const { runs, hasMore, lastId = runs.at(-1)?.id } = await responder.readPage(filter)
-      const nextPageToken = hasMore && lastId !== undefined ? pageTokenOf(lastId) : null
+      const { runs, hasMore, lastId } = await responder.readPage(filter)
+      const beforeId = lastId ?? runs.at(-1)?.id
+      const nextPageToken = hasMore && beforeId !== undefined ? pageTokenOf(beforeId) : null
       if (nextPageToken !== null) {
         const next = new URLSearchParams(ctx.querystring)
-        if (next.has('pageSize')) next.set('pageSize', String(pageSize))
+        if (next.has('pageSize')) next.set('pageSize', String(query.pageSize))
         next.set('pageToken', nextPageToken)
         ctx.set('Link', `<${prefix}/runs?${next.toString()}>; rel="next"`)
       }
       ctx.status = 200
       ctx.set('Cache-Control', 'no-cache')
       const views = runs.map((run) => viewRun(run, { ...view, showsResults: false }))
-      await responder.sendTagged(ctx, { runs: views, nextPageToken, pageSize } satisfies RunPageView)
+      await responder.sendTagged(ctx, { runs: views, nextPageToken, pageSize: query.pageSize } satisfies RunPageView)
     }
   },
 }

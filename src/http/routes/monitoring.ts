@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { AppError } from '../../domain/errors.ts'
 import { runExample } from '../openapi/examples.ts'
 import type { Route, RouteResponse } from '../route.ts'
-import { sendJson } from '../responder.ts'
+import { sendSmall } from '../responder.ts'
 import {
   quantilesSchema,
   recentSchema,
@@ -61,7 +61,7 @@ export const stats: Route = {
         conservation,
       }
       ctx.set('Cache-Control', 'no-store')
-      sendJson(ctx, view)
+      sendSmall(ctx, view)
     }
   },
 }
@@ -113,7 +113,7 @@ export const recent: Route = {
   create({ metrics }) {
     return (ctx) => {
       ctx.set('Cache-Control', 'no-store')
-      sendJson(ctx, metrics.recent() satisfies RecentView)
+      sendSmall(ctx, metrics.recent() satisfies RecentView)
     }
   },
 }
@@ -158,7 +158,7 @@ export const livez: Route = {
   isOpen: true,
   responses,
   problems: [],
-  create: () => (ctx) => sendJson(ctx, healthy),
+  create: () => (ctx) => sendSmall(ctx, healthy),
 }
 
 export const readyz: Route = {
@@ -177,7 +177,7 @@ export const readyz: Route = {
       const reason = trouble()
       if (reason !== null) throw new AppError('overloaded', reason)
       await Promise.all([store.stats(clock.now()), store.checkWritable()])
-      sendJson(ctx, healthy)
+      sendSmall(ctx, healthy)
     }
   },
 }

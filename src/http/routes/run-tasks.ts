@@ -5,17 +5,15 @@ import { AppError } from '../../domain/errors.ts'
 import type { RunRequest } from '../../domain/run/new-run.ts'
 import type { Accepted } from '../../intake/intake.ts'
 import type { SubmitOptions } from '../../intake/admission.ts'
+import { msPerS } from '../../runtime/clock.ts'
 import type { Body } from '../body/read-body.ts'
 import { runExample, runRequestExample, waitingRunExample } from '../openapi/examples.ts'
 import { appliedPrefer, parseIdempotencyKey, parsePrefer, type Preferences } from '../request-head.ts'
-import type { Route } from '../route.ts'
+import { retryAfterOfRun, type Route } from '../route.ts'
 import { parseRunRequest, runSchema } from '../validation.ts'
 import { viewError, viewJob, type ViewOptions } from '../views/job.ts'
 import { minimalRunSchema, runViewSchema, withWholeJob } from '../views/run.ts'
 
-/** Seconds after which the answer of a run may be there. */
-const retryAfterS = '1'
-const msPerS = 1_000
 /** Problems leave out larger results; the run has them. */
 const maxResultBytes = 16 * 1024
 
@@ -66,7 +64,7 @@ export const runTasks: Route = {
   ],
 
   create({ intake, config, metrics, view, responder, prefix, readBody }) {
-    /** A function of its own, so that the body can be collected while the request waits for the answer. */
+    /** A function of its own, so that nothing keeps the body in memory while the request waits for the answer. */
     async function receive(ctx: Context, scope: string) {
       // First, so that no body is read in vain.
       intake.checkRoom()
@@ -97,7 +95,7 @@ export const runTasks: Route = {
       setRunHeaders(ctx, accepted, prefix)
       ctx.status = answer === null ? 202 : 200
       setPreferenceApplied(ctx, prefer, request, ctx.status)
-      if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterS })
+      if (answer === null) ctx.set({ Location: `${prefix}/runs/${run.id}`, 'Retry-After': retryAfterOfRun })
       await send()
     }
   },
@@ -142,7 +140,7 @@ function setPreferenceApplied(ctx: Context, prefer: Preferences, { respond }: Ru
 function failureOf(run: RunRecord, { mode, jobIndex, status }: Answer, view: ViewOptions): AppError {
   const decider = jobIndex === null ? undefined : run.jobs[jobIndex]
   if (decider !== undefined) {
-    // A job that was queued again has only its earlier failures, and none if it was cancelled before.
+    // A job that was retried since has no error, only its earlier failures, and none of them if it was cancelled first.
     const reason = decider.error ?? decider.failures.at(-1)?.error
     const detail = `${decider.task}: ${reason?.message ?? 'it was cancelled, and queued again since'}`
     const error = reason === undefined ? null : viewError(reason, view.showsStacks)

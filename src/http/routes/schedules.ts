@@ -16,14 +16,14 @@ const scheduleResponse = (description: string): RouteResponse =>
 /** Hides values that the caller may not see. If this process does not know a task, any value in its input may be secret. */
 function viewFor(ctx: Context, schedule: Schedule, { registry, prefix }: RouteDependencies): ScheduleView {
   type Task = ScheduleView['request']['tasks'][number]
-  function withoutSecrets(task: Task): Task {
+  function withMaskedInput(task: Task): Task {
     const { input } = task
     if (input === undefined) return task
     const secret = registry.get(task.name)?.secret
-    const shown = secret === undefined ? mask : new RawJson(maskText(textOfJson(input), secret, 'input'))
-    return { ...task, input: shown }
+    const masked = secret === undefined ? mask : new RawJson(maskText(textOfJson(input), secret, 'input'))
+    return { ...task, input: masked }
   }
-  return viewSchedule(schedule, { prefix, showTask: hidesSecrets(ctx) ? withoutSecrets : (task) => task })
+  return viewSchedule(schedule, { prefix, showTask: hidesSecrets(ctx) ? withMaskedInput : (task) => task })
 }
 
 async function send(ctx: Context, schedule: Schedule, dependencies: RouteDependencies): Promise<void> {
@@ -146,7 +146,7 @@ export const runSchedule: Route = {
   },
 }
 
-function pauseRoute(isPaused: boolean, route: Pick<Route, 'path' | 'operationId' | 'summary'>): Route {
+function schedulePauseRoute(isPaused: boolean, route: Pick<Route, 'path' | 'operationId' | 'summary'>): Route {
   return {
     ...route,
     method: 'POST',
@@ -162,13 +162,13 @@ function pauseRoute(isPaused: boolean, route: Pick<Route, 'path' | 'operationId'
   }
 }
 
-export const pauseSchedule = pauseRoute(true, {
+export const pauseSchedule = schedulePauseRoute(true, {
   path: '/schedules/{name}/pause',
   operationId: 'pauseSchedule',
   summary: 'pauses a schedule: its ticks make no runs until it is resumed',
 })
 
-export const resumeSchedule = pauseRoute(false, {
+export const resumeSchedule = schedulePauseRoute(false, {
   path: '/schedules/{name}/resume',
   operationId: 'resumeSchedule',
   summary: 'resumes a paused schedule, from its next tick on',

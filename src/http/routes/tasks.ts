@@ -8,7 +8,7 @@ import { inputJsonSchema, type Task } from '../../tasks/task-module.ts'
 import { countParameter, instantParameter, parseQuery } from '../validation.ts'
 import { jsonResponse, type Route, type RouteDependencies } from '../route.ts'
 import { instant } from '../views/job.ts'
-import { sendJson } from '../responder.ts'
+import { sendSmall } from '../responder.ts'
 import {
   quantilesSchema,
   taskListSchema,
@@ -63,12 +63,12 @@ export const listTasks: Route = {
 
   create({ registry, store }) {
     return (ctx) => {
-      sendJson(ctx, { tasks: registry.all().map((task) => viewTask(task, store)) } satisfies TaskListView)
+      sendSmall(ctx, { tasks: registry.all().map((task) => viewTask(task, store)) } satisfies TaskListView)
     }
   },
 }
 
-function pauseRoute(
+function taskPauseRoute(
   isPaused: boolean,
   description: string,
   route: Pick<Route, 'path' | 'operationId' | 'summary' | 'description'>,
@@ -86,13 +86,13 @@ function pauseRoute(
       return async (ctx, { name = '' }) => {
         const task = findTask(registry, name)
         await intake.setPaused(name, isPaused)
-        sendJson(ctx, viewTask(task, store))
+        sendSmall(ctx, viewTask(task, store))
       }
     },
   }
 }
 
-export const pauseTask = pauseRoute(true, 'The task is paused, or was so before.', {
+export const pauseTask = taskPauseRoute(true, 'The task is paused, or was so before.', {
   path: '/tasks/{name}/pause',
   operationId: 'pauseTask',
   summary: 'lets no job of a task start until it is resumed',
@@ -100,7 +100,7 @@ export const pauseTask = pauseRoute(true, 'The task is paused, or was so before.
     'Running jobs go on, and new jobs are accepted and wait. It applies to all processes and lasts over restarts.',
 })
 
-export const resumeTask = pauseRoute(false, 'The task is not paused, or was not before.', {
+export const resumeTask = taskPauseRoute(false, 'The task is not paused, or was not before.', {
   path: '/tasks/{name}/resume',
   operationId: 'resumeTask',
   summary: 'lets the jobs of a paused task start again',
@@ -200,7 +200,7 @@ export const taskStats: Route = {
         starts: starts.map(({ at }) => instant(at)),
       }
       ctx.set('Cache-Control', 'no-store')
-      sendJson(ctx, view)
+      sendSmall(ctx, view)
     }
   },
 }

@@ -85,11 +85,11 @@ export function onceClosed(response: ServerResponse, leave: () => void): void {
 
 /** The stream of one run. At most one event waits for the client: a newer state of the run replaces an older one. */
 export interface RunStream {
-  /** Starts to write. Called once the head is sent; a run that was shown before is kept until then. */
+  /** Starts to write. Called once the head is sent; the newest run that `showRun` was given is kept until then. */
   start(): void
-  /** Sends the run unless it was shown before. A final state ends the response. */
+  /** Sends the run once the client is ready, unless it was given last time, too. A final state ends the response. */
   showRun(run: RunRecord): void
-  /** Ends the response after the run that was shown last. */
+  /** Ends the response after the last run that `showRun` was given. */
   end(): void
   /** Called every `sampleMs`: sends progress and comments, and cuts off a stuck client. */
   tick(progressOf: (run: RunRecord) => readonly ProgressEvent[]): void

@@ -41,7 +41,7 @@ export function createLongPolls({ watch }: RunWatch): LongPolls {
       let timer: NodeJS.Timeout | undefined
 
       const end = (run: RunRecord | null): void => resolve({ run, hasWaited: timer !== undefined })
-      // Before the run is read there is nothing to resolve to. The read takes a moment, and checks everything again.
+      // Before the first read there is no run to resolve to: the callback of `watch` sees the same reason, and gives up.
       const giveUp = (): void => {
         if (latest !== null) end(latest)
       }

@@ -37,8 +37,8 @@ export interface RunStreams {
 export interface EventForm {
   /** Precedes each address in the events. */
   readonly prefix: string
-  /** Whether the client's key only reads, so that secrets are hidden. */
-  readonly isReader: boolean
+  /** Whether secrets are hidden from the client. */
+  readonly hidesSecrets: boolean
 }
 
 type OpenedStream = Pick<RunStream, 'start'> & { readonly run: RunRecord }
@@ -68,10 +68,10 @@ export function createRunStreams({ runWatch, quota, view, log, timing: given }: 
   let ticker: NodeJS.Timeout | undefined
 
   /** Each event is serialised once for all streams that send it. Never throws, because nothing would catch it on `drain`. */
-  function eventOf(record: RunRecord, { prefix, isReader }: EventForm): Buffer | null {
+  function eventOf(record: RunRecord, { prefix, hidesSecrets }: EventForm): Buffer | null {
     const events = eventsByPrefix.get(prefix) ?? new WeakMap<RunRecord, Buffer>()
     eventsByPrefix.set(prefix, events)
-    const run = isReader ? withoutSecrets(record) : record
+    const run = hidesSecrets ? withoutSecrets(record) : record
     try {
       const known = events.get(run)
       if (known !== undefined) return known
@@ -112,7 +112,7 @@ export function createRunStreams({ runWatch, quota, view, log, timing: given }: 
     for (const { stream } of openStreams) turns.run(() => stream.tick(progress))
   }
 
-  /** Reads the run again, because its last changes may not have been shown yet. */
+  /** The stream may not have got the last changes yet. A new watch of its run begins with a read, which finds them. */
   function endWithNewest(opened: OpenStream): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const unwatch = runWatch.watch(opened.runId, (snapshot) => {
