@@ -212,7 +212,7 @@ export function createService(options: ServiceOptions): Service {
       return (url, init) => ask(url, { ...init, headers: telemetry.inject(init.headers) })
     },
     async start() {
-      await schedules.prepare()
+      await schedules.checkDeclared()
       await dispatcher.start()
       mainThread.start()
       systemLimits.start()

@@ -30,6 +30,7 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock) {
       }
     }
     addIssueOf('/timeZone', () => checkTimeZone(timeZone))
+    // In UTC, so that an unknown time zone is no fault of the pattern.
     addIssueOf('/cron', () => {
       if (createTimetable(cron, 'UTC').next(clock.now()) === null) throw new RangeError('no date matches it')
     })
@@ -48,6 +49,7 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock) {
       if (!(error instanceof AppError)) throw error
       const { errors = [] } = error.members
       const ofRequest = errors.map(({ pointer, detail }) => ({ pointer: `/request${pointer}`, detail }))
+      // The code of the request is that of the whole only if nothing else is wrong.
       throw refusal(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
     }
     if (issues.length > 0) throw refusal('validation-error', issues)

@@ -13,7 +13,7 @@ export interface PutSchedule extends ScheduleDefinition {
 }
 
 /**
- * A due tick stays due if the times are the same as before. The problem is cleared: it may be that of the old request.
+ * A due tick stays due unless the pattern or the time zone changes. The problem is cleared: the old request may have caused it.
  * @param before null: there is no schedule of this name
  */
 export function put(before: Schedule | null, schedule: PutSchedule, timetable: Timetable, now: number): Schedule {
@@ -34,7 +34,7 @@ export function pause(schedule: Schedule): Schedule {
   return schedule.isPaused ? schedule : written(schedule, { isPaused: true, nextAt: null })
 }
 
-/** Ticks during the pause were not missed. @returns the same object if the schedule is not paused */
+/** Ticks during the pause make no run, and were not missed. @returns the same object if the schedule is not paused */
 export function resume(schedule: Schedule, timetable: Timetable, now: number): Schedule {
   return schedule.isPaused ? written(schedule, { isPaused: false, nextAt: timetable.next(now) }) : schedule
 }
@@ -43,37 +43,37 @@ export function resume(schedule: Schedule, timetable: Timetable, now: number): S
 export interface Due {
   /** The tick that makes a run; null: none does, the schedule only advances. */
   readonly tick: number | null
-  /** The following tick; null: there is none. */
-  readonly nextAt: number | null
+  /** The tick after that; null: there is none. */
+  readonly following: number | null
 }
 
 /**
- * @param missedBefore instant: earlier ticks were missed, and `missed` decides what happens with them; later ones make
- *   their run however late they are
+ * @param missedBefore ticks before this instant were missed, and `missed` chooses those that make a run; each later tick
+ *   makes its run, however late it is
  * @returns null if the schedule is paused or has no further tick
  */
 export function dueOf({ nextAt, missed }: Schedule, timetable: Timetable, missedBefore: number): Due | null {
   if (nextAt === null) return null
-  const runOf = (tick: number): Due => ({ tick, nextAt: timetable.next(tick) })
+  const runOf = (tick: number): Due => ({ tick, following: timetable.next(tick) })
   if (nextAt >= missedBefore) return runOf(nextAt)
-  if (missed === 'skip') return { tick: null, nextAt: timetable.next(missedBefore - 1) }
+  if (missed === 'skip') return { tick: null, following: timetable.next(missedBefore - 1) }
   const [first = nextAt] = timetable.last(nextAt - 1, missedBefore - 1, missed === 'one' ? 1 : maxMissed)
   return runOf(first)
 }
 
 /** After a tick that made a run. */
-export function afterRun(schedule: Schedule, { tick, nextAt }: Due, runId: string): Schedule {
-  return written(schedule, { nextAt, lastAt: tick, lastRunId: runId, problem: null })
+export function afterRun(schedule: Schedule, { tick, following }: Due, runId: string): Schedule {
+  return written(schedule, { nextAt: following, lastAt: tick, lastRunId: runId, problem: null })
 }
 
 /** After missed ticks that make no run. */
-export function afterMissed(schedule: Schedule, { nextAt }: Due): Schedule {
-  return written(schedule, { nextAt })
+export function afterMissed(schedule: Schedule, { following }: Due): Schedule {
+  return written(schedule, { nextAt: following })
 }
 
 /** After a tick whose request was refused. */
-export function afterRefusal(schedule: Schedule, { nextAt }: Due, problem: ScheduleProblem): Schedule {
-  return written(schedule, { nextAt, problem })
+export function afterRefusal(schedule: Schedule, { following }: Due, problem: ScheduleProblem): Schedule {
+  return written(schedule, { nextAt: following, problem })
 }
 
 function written(schedule: Schedule, members: Partial<Schedule>): Schedule {

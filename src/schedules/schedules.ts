@@ -39,7 +39,7 @@ export interface Schedules extends Pick<Ticker, 'clockStepped' | 'stop'> {
   /** Makes a run now; it does not count as a tick. @throws AppError `schedule-not-found`, and those of `intake.submit` */
   run(name: string): Promise<RunRecord>
   /** Checks the declared schedules. @throws BootError that names the first wrong one */
-  prepare(): Promise<void>
+  checkDeclared(): Promise<void>
   /** Writes the declared schedules, and starts the ticker. */
   start(): Promise<void>
 }
@@ -60,11 +60,11 @@ export function createSchedules(options: SchedulesOptions): Schedules {
   const { store, intake, registry, declared, parse, clock, log } = options
   const check = createCheck(intake, clock)
   const declaredNames = new Set(declared.map(({ name }) => name))
-  /** Filled by `prepare`. */
+  /** Filled by `checkDeclared`. */
   const declaredInputs = new Map<string, ScheduleInput>()
   const ticker = createTicker({
     ...options,
-    prepare: async (schedule) => intake.prepare(requestOf(schedule)),
+    makeRun: async (schedule) => intake.prepare(requestOf(schedule)),
     timetableOf,
     isOurs,
   })
@@ -78,7 +78,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     const { tasks, tags, ...rest } = storedRequest(schedule)
     const [first, ...others] = tasks
     if (first === undefined) throw new Error(`the schedule ${schedule.name} has no task`)
-    // No caller waits for the first job, so it has the attempts that its task sets.
+    // A first job has one attempt by default, because a caller waits for it. Here none does, so its task sets the number.
     const maxAttempts = first.maxAttempts ?? registry.get(first.name)?.policy.maxAttempts
     return { ...rest, tasks: [{ ...first, maxAttempts }, ...others], tags: [...tags, scheduleTag(schedule.name)] }
   }
@@ -116,6 +116,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     stateOf: (before: Schedule | null) => Pick<PutSchedule, 'isDeclared' | 'isPaused'>,
   ): Promise<PutResult> {
     const timetable = await timetableOf(definition)
+    // Of the last call of the function: that state was written.
     let isNew = false
     const schedule = await change(name, (before) => {
       isNew = before === null
@@ -129,7 +130,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     throw new AppError('schedule-declared', `the schedule ${name} is declared in code: it can be paused, and run`)
   }
 
-  /** Removes schedules that an earlier version of this code declared. With a shared store, another process may have them. */
+  /** Removes schedules that no code declares any more. With a shared store they stay: another process may declare them. */
   async function removeUndeclared(): Promise<void> {
     if (store.notifier !== null) return
     for (const schedule of await store.listSchedules()) {
@@ -164,7 +165,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
       const request = requestOf(await get(name))
       return (await intake.submit(request, { waitMs: 0, idempotency: null, traceparent: null })).run
     },
-    async prepare() {
+    async checkDeclared() {
       for (const { name, body, label } of declared) {
         try {
           if (!isScheduleName(name)) throw new Error(`its name ${nameRule}`)

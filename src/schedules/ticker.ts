@@ -30,7 +30,7 @@ export interface TickerOptions {
   readonly store: Pick<Store, 'changeSchedule' | 'dueSchedules' | 'notifier'>
   readonly intake: Pick<Intake, 'admit'>
   /** Makes the run of a schedule. @throws AppError if its request cannot be run */
-  readonly prepare: (schedule: Schedule) => Promise<NewRun>
+  readonly makeRun: (schedule: Schedule) => Promise<NewRun>
   readonly timetableOf: (schedule: Schedule) => Promise<Timetable>
   /** Whether this process handles the ticks of the schedule. */
   readonly isOurs: (schedule: Schedule) => boolean
@@ -39,11 +39,11 @@ export interface TickerOptions {
   readonly onTick?: (outcome: TickOutcome) => void
 }
 
-/** Wait before a tick that could not be handled is tried again. */
+/** How long until a tick that could not be handled is tried again. */
 const retryMs = 1_000
-/** With a shared store, wait before looking for schedules that another process wrote but does not handle. */
-const lookMs = 30_000
-/** A larger step forward of the clock means that the machine slept. After a smaller one, the ticks in between were not missed. */
+/** With a shared store, the longest pause between looks: another process may write a schedule whose code only this one has. */
+const maxPauseMs = 30_000
+/** A step forward of the clock by this much means that the machine slept. The ticks in a smaller one are late, not missed. */
 const sleepMs = 60_000
 
 export function createTicker(options: TickerOptions): Ticker {
@@ -51,7 +51,7 @@ export function createTicker(options: TickerOptions): Ticker {
   const { handle, forget } = createTickHandler(options)
   const isShared = store.notifier !== null
   const alarm = createAlarm(clock, wake)
-  /** When this process started to watch: at its start, or after a sleep. */
+  /** When the current watch began: at the start of the process, or after a sleep. */
   let startedAt = 0
   let watch: Watch = { ownSince: 0, sharedSince: null }
   let isStarted = false
@@ -88,7 +88,7 @@ export function createTicker(options: TickerOptions): Ticker {
       // A schedule that has advanced may have another due tick.
       if (results.includes('done')) isLookWanted = true
       else if (results.includes('later') || watch.sharedSince === null) lookLater()
-      if (!isStopped) alarm.set(isShared ? Math.min(nextAt ?? Infinity, now + lookMs) : nextAt)
+      if (!isStopped) alarm.set(isShared ? Math.min(nextAt ?? Infinity, now + maxPauseMs) : nextAt)
       loggedCodes.delete('')
     } catch (error) {
       logFailure('', 'schedules cannot be read', error)
@@ -99,7 +99,7 @@ export function createTicker(options: TickerOptions): Ticker {
   async function updateSharedSince(): Promise<void> {
     const since = startedAt
     const sharedSince = store.notifier === null ? since : await store.notifier.watchedSince(since)
-    // If the machine slept during the query, a new watch has started.
+    // If the machine slept during the query, the result is about the watch before.
     if (since === startedAt) watch = { ...watch, sharedSince }
   }
 
@@ -144,7 +144,10 @@ export function createTicker(options: TickerOptions): Ticker {
       if (byMs >= sleepMs) {
         startWatch()
         forget()
-      } else watch = { ...watch, ownSince: Math.min(watch.ownSince, clock.now()) }
+      } else {
+        // After a step back, this process also watches the ticks from the new time on.
+        watch = { ...watch, ownSince: Math.min(watch.ownSince, clock.now()) }
+      }
       wake()
     },
     async stop() {
@@ -167,21 +170,21 @@ interface Watch {
 /** `done`: the schedule has advanced, here or in another process; `later`: the tick must be tried again. */
 type Handled = 'done' | 'later'
 
-/** With a shared store, another process may be able to run a tick that this one would miss or refuse: it has this long. */
+/** With a shared store, how long a tick that this process would miss or refuse is left to processes that may run it. */
 const takeoverMs = 15_000
 
 function createTickHandler(options: TickerOptions) {
-  const { store, intake, prepare, timetableOf, clock, log, onTick } = options
+  const { store, intake, makeRun, timetableOf, clock, log, onTick } = options
   const isShared = store.notifier !== null
-  /** With `missed: 'all'`: the first missed tick of each schedule whose missed ticks are being run one by one. */
-  const firstCaughtUp = new Map<string, number>()
+  /** First missed tick of each schedule that made a run. Those after it count as chosen: `dueOf` must not choose again. */
+  const firstChosen = new Map<string, number>()
 
-  /** @returns the instant before which ticks of the schedule were missed; null: not known yet for its due tick */
+  /** @returns the instant before which ticks of the schedule were missed; null: not known yet for the tick that is due */
   function missedBeforeOf({ nextAt, isDeclared }: Schedule, { ownSince, sharedSince }: Watch): number | null {
     if (nextAt === null || nextAt >= ownSince) return ownSince
     if (sharedSince === null) return null
     if (!isDeclared) return Math.min(ownSince, sharedSince)
-    // Only some processes may have the code that declares it: they get time to handle the tick.
+    // The processes that watched before this one may have the code that declares it: they get time to handle the tick.
     const mayBeHandled = sharedSince < ownSince && clock.now() - ownSince < takeoverMs
     return mayBeHandled ? null : ownSince
   }
@@ -192,20 +195,20 @@ function createTickHandler(options: TickerOptions) {
     const missedBefore = missedBeforeOf(schedule, watch)
     if (missedBefore === null) return 'later'
     const timetable = await timetableOf(schedule)
-    const due = dueOf(schedule, timetable, Math.min(missedBefore, firstCaughtUp.get(name) ?? missedBefore))
+    const due = dueOf(schedule, timetable, Math.min(missedBefore, firstChosen.get(name) ?? Infinity))
     if (due === null) return 'done'
     const { tick } = due
     if (tick === null) return miss(schedule, due)
     let run: NewRun
     try {
-      run = await prepare(schedule)
+      run = await makeRun(schedule)
     } catch (error) {
       return refuse(schedule, due, tick, error)
     }
     const accept = (): Promise<boolean> => change(schedule, afterRun(schedule, due, run.id), run)
     if (!(await intake.admit(run.jobs.length, accept))) return 'done'
-    if (tick >= missedBefore) firstCaughtUp.delete(name)
-    else if (!firstCaughtUp.has(name)) firstCaughtUp.set(name, tick)
+    if (tick >= missedBefore) firstChosen.delete(name)
+    else if (!firstChosen.has(name)) firstChosen.set(name, tick)
     onTick?.('run')
     logRun(schedule, tick, run)
     logClockChange(schedule, tick, timetable)
@@ -214,10 +217,13 @@ function createTickHandler(options: TickerOptions) {
 
   /** Advances the schedule past ticks that make no run. */
   async function miss(schedule: Schedule, due: Due): Promise<Handled> {
-    const { name, nextAt } = schedule
-    if (isLeftToOthers(nextAt)) return 'later'
+    const { name, nextAt: firstMissed } = schedule
+    if (isLeftToOthers(firstMissed)) return 'later'
     if (await change(schedule, afterMissed(schedule, due), null)) {
-      log.info({ schedule: name, since: iso(nextAt) }, `ticks of the schedule ${name} were missed: they make no run`)
+      log.info(
+        { schedule: name, since: iso(firstMissed) },
+        `ticks of the schedule ${name} were missed: they make no run`,
+      )
       onTick?.('missed')
     }
     return 'done'
@@ -246,12 +252,12 @@ function createTickHandler(options: TickerOptions) {
     return isShared && tick !== null && clock.now() - tick < takeoverMs
   }
 
-  function logRun({ name, nextAt }: Schedule, tick: number, { id }: NewRun): void {
+  function logRun({ name, nextAt: firstDue }: Schedule, tick: number, { id }: NewRun): void {
     const fields = { schedule: name, tick: iso(tick), runId: id }
     log.debug(fields, `a tick of the schedule ${name} has made its run`)
-    if (nextAt === tick) return
+    if (firstDue === tick) return
     const message = `ticks of the schedule ${name} were missed: those before this one make no run`
-    log.info({ ...fields, since: iso(nextAt) }, message)
+    log.info({ ...fields, since: iso(firstDue) }, message)
   }
 
   function logClockChange({ name, timeZone }: Schedule, tick: number, timetable: Timetable): void {
@@ -267,7 +273,7 @@ function createTickHandler(options: TickerOptions) {
   return {
     handle,
     /** Ticks were missed during a sleep, so earlier decisions about missed ticks are void. */
-    forget: (): void => firstCaughtUp.clear(),
+    forget: (): void => firstChosen.clear(),
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * The ticks of a cron pattern in a time zone: those of croner, except when the clocks change.
  *
- * When the clocks are set back, an hour repeats. A pattern that names every hour, or that has `*` or a step in its minutes
- * or seconds, ticks during both. Any other pattern names times of the day: such a time ticks only the first time.
- * When the clocks are set forward, some local times are skipped. A skipped time ticks at the moment of the change, unless
- * the pattern names every hour.
+ * Clocks set back repeat an hour. A pattern for every hour, or with `*` or a step in its minutes or seconds, ticks in both.
+ * Any other pattern names times of the day, and each of them ticks in the first hour only.
+ * Clocks set forward skip an hour. A pattern for every hour has no tick for it. Any other pattern ticks once, at the moment
+ * of the change, if it names a time in that hour.
  */
 import { Cron } from 'croner'
 
@@ -22,7 +22,7 @@ export type ClockChange = 'skipped' | 'repeated'
 
 const secondMs = 1_000
 const dayMs = 86_400_000
-/** In recent history, no time zone has set its clocks back by more. */
+/** No time zone has set its clocks back by more in recent history. */
 const maxRepeatMs = 3 * 3_600_000
 
 /** @throws TypeError for an invalid pattern; RangeError for an unknown time zone */
@@ -38,7 +38,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
   const isHourly = hourList.length === 24
   const repeats = /[*?/]/.test(`${seconds}${minutes}`)
 
-  // If every time is listed, croner takes them as times of the day, which tick once when an hour repeats.
+  // Croner takes a pattern of plain numbers as times of the day, which tick once when an hour repeats.
   const listed = (): Cron => cronOf([listOf(seconds, 60), listOf(minutes, 60), hourList, ...days].join(' '), timeZone)
   const cron = isHourly || repeats ? given : listed()
   /** The pattern in a zone without changes: its instants are read as local times. */
@@ -56,6 +56,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
       const [offsetBefore, offsetAfter] = [offsetAt(from), offsetAt(to)]
       if (offsetAfter <= offsetBefore) continue
       const change = changeBetween(from, to)
+      // The local times from `change + offsetBefore` to `change + offsetAfter` do not exist.
       const localTick = localCron.nextRun(new Date(change + offsetBefore - 1))?.getTime() ?? Infinity
       if (localTick < change + offsetAfter) return change
     }
@@ -95,7 +96,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
       if (!hasEnough(after)) return ticksIn(after, until)
       let spanMs = secondMs
       while (!hasEnough(until - spanMs)) spanMs *= 2
-      // The latest instant that has enough ticks after it lies between these two.
+      // Between these two lies the latest instant after which come more ticks than wanted: few ticks are computed from there.
       let [early, late] = [Math.max(after, until - spanMs), until - spanMs / 2]
       while (late - early > secondMs) {
         const middle = Math.floor((early + late) / 2)
@@ -107,6 +108,7 @@ export function createTimetable(pattern: string, timeZone: string): Timetable {
     changeAt(tick) {
       if (!given.match(new Date(tick))) return 'skipped'
       const setBackMs = offsetAt(tick) - offsetAt(tick + maxRepeatMs)
+      // When the local time of the tick comes again, if it does.
       const secondTime = tick + setBackMs
       if (setBackMs <= 0 || offsetAt(secondTime) !== offsetAt(tick) - setBackMs) return null
       return next(secondTime - secondMs) === secondTime ? null : 'repeated'
@@ -139,7 +141,7 @@ function cronOf(pattern: string, timezone: string): Cron {
   return new Cron(pattern, { timezone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard' })
 }
 
-/** The values of a field that croner has accepted: `*`, numbers and ranges, with or without a step. */
+/** The numbers in a field that croner has accepted: `*`, numbers and ranges, with or without a step. */
 function listOf(field: string, count: number): number[] {
   const values = field.split(',').flatMap((part) => {
     const [range = '', step = '1'] = part.split('/')

@@ -25,20 +25,20 @@ function scheduleOf(missed: MissedPolicy, nextAt: number | null): Schedule {
 
 test('a tick since when the process is there makes its run, however late it is, and each of several does', () => {
   for (const missed of ['one', 'skip', 'all'] as const) {
-    assert.equal(dueOf(scheduleOf(missed, day(5)), daily, day(5)), { tick: day(5), nextAt: day(6) })
-    assert.equal(dueOf(scheduleOf(missed, day(5)), daily, day(5) - 1), { tick: day(5), nextAt: day(6) })
+    assert.equal(dueOf(scheduleOf(missed, day(5)), daily, day(5)), { tick: day(5), following: day(6) })
+    assert.equal(dueOf(scheduleOf(missed, day(5)), daily, day(5) - 1), { tick: day(5), following: day(6) })
   }
   assert.is(dueOf(scheduleOf('one', null), daily, day(5)), null)
 })
 
 test('of ticks before, the last makes a run, or none, or the last hundred do', () => {
   const missedBefore = day(9) + dayMs / 2
-  assert.equal(dueOf(scheduleOf('one', day(5)), daily, missedBefore), { tick: day(9), nextAt: day(10) })
-  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, missedBefore), { tick: null, nextAt: day(10) })
-  assert.equal(dueOf(scheduleOf('all', day(5)), daily, missedBefore), { tick: day(5), nextAt: day(6) })
+  assert.equal(dueOf(scheduleOf('one', day(5)), daily, missedBefore), { tick: day(9), following: day(10) })
+  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, missedBefore), { tick: null, following: day(10) })
+  assert.equal(dueOf(scheduleOf('all', day(5)), daily, missedBefore), { tick: day(5), following: day(6) })
   // A tick at that very moment is not missed.
-  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, day(9)), { tick: null, nextAt: day(9) })
-  assert.equal(dueOf(scheduleOf('one', day(5)), daily, day(9)), { tick: day(8), nextAt: day(9) })
+  assert.equal(dueOf(scheduleOf('skip', day(5)), daily, day(9)), { tick: null, following: day(9) })
+  assert.equal(dueOf(scheduleOf('one', day(5)), daily, day(9)), { tick: day(8), following: day(9) })
 
   let schedule = scheduleOf('all', day(1))
   const ticks: number[] = []
@@ -47,7 +47,7 @@ test('of ticks before, the last makes a run, or none, or the last hundred do', (
     const due = dueOf(schedule, daily, until)
     if (due?.tick == null || due.tick >= until) break
     ticks.push(due.tick)
-    schedule = { ...schedule, nextAt: due.nextAt }
+    schedule = { ...schedule, nextAt: due.following }
   }
   assert.is(ticks.length, 100)
   assert.equal([ticks[0], ticks.at(-1)], [day(300), day(399)])

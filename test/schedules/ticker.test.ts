@@ -32,7 +32,7 @@ function startTicker(store: Store, clock: ReturnType<typeof createClock>, option
   const ticker = createTicker({
     store,
     intake: { admit: (_jobs, ask) => ask() },
-    prepare: async () => runOf(),
+    makeRun: async () => runOf(),
     timetableOf: async () => hourly,
     isOurs: () => true,
     clock,
@@ -180,7 +180,7 @@ test('of processes that share a store, one that knows better has 15 s before a t
   }
   await addSchedule(store, 'skip')
   const clock = createClock(firstTick - 1)
-  await using older = startTicker(store, clock, { prepare: unknown })
+  await using older = startTicker(store, clock, { makeRun: unknown })
   clock.step(1)
   await until('the older one has looked', async () => (await store.dueSchedules(clock.now())).due.length === 1)
   {

@@ -61,7 +61,7 @@ export async function liveThroughYear(place: Place, seed: number, deaths: number
       store,
       intake: { admit: (_jobs, ask) => ask() },
       // The run remembers its tick.
-      prepare: async ({ timeZone, nextAt }) =>
+      makeRun: async ({ timeZone, nextAt }) =>
         runOf({ tags: [timeZone], jobs: [jobOf({ input: JSON.stringify(nextAt) })] }),
       timetableOf: async ({ timeZone }) => timetables.get(timeZone) ?? createTimetable('* * * * *', timeZone),
       isOurs: () => true,
