@@ -12,13 +12,13 @@ test('notifications during a read are newer than its result', async () => {
   const refreshed = backlog.refresh(query)
   backlog.setShare('2 1', 50)
   found.resolve([
-    { name: '1 1', live: 2 },
-    { name: '2 1', live: 10 },
-    { name: '3 1', live: 3 },
+    { name: '1 1', share: 2 },
+    { name: '2 1', share: 10 },
+    { name: '3 1', share: 3 },
   ])
   await refreshed
   assert.is(backlog.jobs(), 55)
-  await backlog.refresh(() => Promise.resolve([{ name: '1 1', live: 2 }]))
+  await backlog.refresh(() => Promise.resolve([{ name: '1 1', share: 2 }]))
   assert.is(backlog.jobs(), 2, 'a process that is gone counts no more')
 })
 

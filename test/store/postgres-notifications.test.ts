@@ -24,9 +24,9 @@ test('changes and voided claims arrive whole, in several texts if necessary', ()
     ...Array.from({ length: 5_000 }, (_, jobIndex) => ({ runId: first?.runId ?? '', jobIndex, claim: 2 ** 31 - 1 })),
     { runId: second?.runId ?? '', jobIndex: 3, claim: 1 },
   ]
-  const heard = passOn({ type: 'commit', from: 2, writer: 1, live: -7, hasWork: true, changes, voided })
+  const heard = passOn({ type: 'commit', from: 2, writer: 1, share: -7, hasWork: true, changes, voided })
   const commits = heard.filter((notice) => notice.type === 'commit')
-  assert.ok(commits.every(({ from, writer, live, hasWork }) => from === 2 && writer === 1 && live === -7 && hasWork))
+  assert.ok(commits.every(({ from, writer, share, hasWork }) => from === 2 && writer === 1 && share === -7 && hasWork))
   const once = new Map(commits.flatMap((notice) => notice.changes.map((change) => [change.runId, change])))
   assert.equal([...once.values()], changes)
   assert.equal(
@@ -47,7 +47,7 @@ test('a commit without changed runs is notified, too', () => {
     type: 'commit',
     from: 2,
     writer: 1,
-    live: 3,
+    share: 3,
     hasWork: false,
     changes: [],
     voided: [],
@@ -72,7 +72,7 @@ test('own notifications and malformed ones are ignored', () => {
     type: 'commit',
     from: 1,
     writer: 1,
-    live: 0,
+    share: 0,
     hasWork: false,
     changes: [],
     voided: [],

@@ -222,8 +222,8 @@ export function createPostgresStore(options: PostgresOptions): Store {
       outside('endDeliveryTry', (query, { processId }) => endDeliveryTry(query, processId, ...of)),
     retryDelivery: (...of) => afterAll('retryDelivery', (query) => retryDelivery(query, ...of)),
     releaseDeliveries: (kept) =>
-      outside('releaseDeliveries', (query, { processId, silentProcesses }) => {
-        return releaseDeliveries(query, processId, kept, silentProcesses(), options.clock.now())
+      outside('releaseDeliveries', (query, { processId, deadHeartbeats }) => {
+        return releaseDeliveries(query, processId, kept, deadHeartbeats(), options.clock.now())
       }),
     changeSchedule: async (...of) => (await opened().intake.submitAlone(changeSchedule(...of))) as ScheduleResult,
     getSchedule: (name) => afterAll('getSchedule', (query) => readSchedule(query, name)),

@@ -63,7 +63,7 @@ const forgetProcesses = {
 const removed = { version: 0, state: 'running', answer: null } as const
 
 export function createMaintenance(options: MaintenanceOptions) {
-  const { processId, tasks, timing, query, intake, settling, lease, heartbeats, owned, decoder, clock, log } = options
+  const { processId, tasks, timing, query, intake, settling, lease, processes, owned, decoder, clock, log } = options
   const { quarantine, effects, subscribers, inbox, backlog, pausedTasks } = options
   const { leaseMs, roundMs } = timing
   const aheadOfMonotonic = (): number => clock.now() - performance.now()
@@ -75,14 +75,14 @@ export function createMaintenance(options: MaintenanceOptions) {
   let lostClaims = 0
 
   /**
-   * Heartbeats of dead processes. After an outage of the database all leases look dead, so there are none until this process
+   * Heartbeats of dead processes, which have been silent for `leaseMs`. After an outage of the database all leases look dead, so there are none until this process
    * has kept its own lease for `leaseMs`: the others had as much time to renew theirs.
    */
-  const silentProcesses = (): string[] => (lease.keptForMs() >= leaseMs ? heartbeats.unchangedFor(leaseMs) : [])
+  const deadHeartbeats = (): string[] => (lease.keptForMs() >= leaseMs ? processes.silentFor(leaseMs) : [])
 
   /** Takes back the jobs of dead processes. */
   async function takeOver(at: number): Promise<RescueReport> {
-    const report = await settling.submitAlone(rescue(processId, decoder, silentProcesses(), at))
+    const report = await settling.submitAlone(rescue(processId, decoder, deadHeartbeats(), at))
     await boundDeliveries(query, at)
     const suspects = Number((await query(countSuspects))[0]?.['suspects'])
     quarantine.noteSuspects(suspects > 0)
@@ -114,8 +114,8 @@ export function createMaintenance(options: MaintenanceOptions) {
     rounds += 1
     await Promise.all([backlog.refresh(query), pausedTasks.refresh(), inbox.look()])
     if (effects.hasOrphans() || rounds % compareEvery === 0) await compareOwned()
-    await heartbeats.look(query)
-    const silent = heartbeats.unchangedFor(leaseMs)
+    await processes.look(query)
+    const silent = processes.silentFor(leaseMs)
     if (lease.keptForMs() >= leaseMs && (await query(selectAbandoned, [processId, silent])).length > 0) {
       const { requeued, crashed, suspects } = await takeOver(clock.now())
       if (requeued + crashed > 0) {
@@ -166,7 +166,7 @@ export function createMaintenance(options: MaintenanceOptions) {
       clearTimeout(timer)
       await underWay
     },
-    silentProcesses,
+    deadHeartbeats,
     takeOver,
     compareOwned,
     /** Claims of this process that ended without a notification, since it started. */

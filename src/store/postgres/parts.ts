@@ -6,7 +6,7 @@ import { prepareDatabase } from './connection/boot.ts'
 import { createConnect, createReader, defaultTiming, loadPg, type Timing } from './connection/connection.ts'
 import { encodeNotification, type Notification, notify } from './notifications/codec.ts'
 import { createRemoteProgress, type Subscribers } from './notifications/notifier.ts'
-import { createHeartbeats } from './ownership/lease.ts'
+import { createProcessWatch } from './ownership/lease.ts'
 import { createOwnedClaims, createQuarantine } from './ownership/owned-claims.ts'
 import { createSearchIndex } from './search/index-writer.ts'
 import { createInbox } from './statements/inbox.ts'
@@ -55,7 +55,7 @@ export async function createParts(options: PostgresOptions, subscribers: Subscri
   const { query } = reader
   const decoder = createRecordDecoder(log)
   const owned = createOwnedClaims()
-  const heartbeats = createHeartbeats()
+  const processes = createProcessWatch()
   const pauses = encodeNotification({ type: 'pauses', from: processId }).join('')
   return {
     database,
@@ -82,11 +82,11 @@ export async function createParts(options: PostgresOptions, subscribers: Subscri
     /** Of all processes. */
     backlog: createBacklog(),
     inbox: createInbox(reader, subscribers.requests),
-    heartbeats,
+    processes,
     remoteProgress: createRemoteProgress(),
     subscribers,
     async notifyOthers(notice: Notification): Promise<void> {
-      if (heartbeats.hasOthers()) await query(notify, [channel, encodeNotification(notice)])
+      if (processes.hasOthers()) await query(notify, [channel, encodeNotification(notice)])
     },
   }
 }

@@ -18,11 +18,11 @@ import { type CommitEffects, createCommitEffects, writers } from './writing/comm
 
 /** Handles the notifications of other processes. */
 function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: CommitEffects) {
-  const { processId, subscribers, owned, cache, backlog, pausedTasks, heartbeats, remoteProgress } = parts
+  const { processId, subscribers, owned, cache, backlog, pausedTasks, processes, remoteProgress } = parts
 
   async function onCommit(notice: Notification & { readonly type: 'commit' }): Promise<void> {
-    const { from, writer, live, changes, voided, hasWork } = notice
-    backlog.setShare(writerName(from, writer), live)
+    const { from, writer, share, changes, voided, hasWork } = notice
+    backlog.setShare(writerName(from, writer), share)
     for (const { runId, version } of changes) cache.noteVersion(runId, version)
     // The reply to a claim under way must arrive before the claim can be marked void.
     if (voided.length > 0) await intake.earlierReplies()
@@ -56,7 +56,7 @@ function createReceiver(parts: Parts, intake: BatchWriter, { wakeForWork }: Comm
         case 'pauses':
           return refreshPauses()
         case 'hello':
-          return heartbeats.noteGreeting()
+          return processes.noteGreeting()
         case 'progress':
           return remoteProgress.receive(notice.progress)
       }
@@ -74,7 +74,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
   const { onCommit = () => {}, onLost, stall = null } = options
   const effects = createCommitEffects(parts)
   const batchWriter = (writer: number): BatchWriter =>
-    createBatchWriter({ ...parts, writer, effects, onGroup: onCommit, defer: turns.run })
+    createBatchWriter({ ...parts, writer, effects, onGroup: onCommit, runInTurn: turns.run })
   /** Accepts runs and claims jobs. */
   const intake = batchWriter(writers.intake)
   /** Settles, cancels, retries and removes. */
@@ -123,7 +123,7 @@ export async function startService(options: PostgresOptions, subscribers: Subscr
     settling,
     emptyQueues: effects.emptyQueues,
     wakeForWork: effects.wakeForWork,
-    silentProcesses: maintenance.silentProcesses,
+    deadHeartbeats: maintenance.deadHeartbeats,
     takeOver: maintenance.takeOver,
     lostClaims: maintenance.lostClaims,
     /** @throws AppError `store-unavailable` where nothing can be committed */

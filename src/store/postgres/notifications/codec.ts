@@ -9,7 +9,7 @@ export type Notification =
       readonly from: number
       /** Number of the writer that committed, and its share of the backlog. */
       readonly writer: number
-      readonly live: number
+      readonly share: number
       /** Whether there are jobs to claim, or will be soon. */
       readonly hasWork: boolean
       /** Each with an empty list of void claims; these are in `voided`. */
@@ -52,10 +52,10 @@ export function encodeNotification(notice: Notification): string[] {
     })
     return pack(`${notice.from} progress`, entries)
   }
-  const { from, writer, live, hasWork, changes, voided } = notice
+  const { from, writer, share, hasWork, changes, voided } = notice
   const claims = Map.groupBy(voided, ({ runId }) => runId)
   const entries = changes.flatMap((change) => entriesOf(change, claims.get(change.runId) ?? []))
-  return pack(`${from} commit ${writer} ${live} ${Number(hasWork)}`, entries)
+  return pack(`${from} commit ${writer} ${share} ${Number(hasWork)}`, entries)
 }
 
 function entriesOf({ runId, version, state, isAnswered }: RunChange, claims: readonly Claim[]): ChangeEntry[] {
@@ -86,7 +86,7 @@ function pack(head: string, entries: readonly (ChangeEntry | ProgressEntry)[]): 
 }
 
 const pattern =
-  /^(?<from>\d+) (?:(?<type>hello|pauses|progress)|commit (?<writer>\d+) (?<live>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
+  /^(?<from>\d+) (?:(?<type>hello|pauses|progress)|commit (?<writer>\d+) (?<share>-?\d+) (?<work>[01])) (?<entries>\[.*\])$/s
 
 /** Returns null for texts of another form, and for notifications of this process. @param own number of this process */
 export function decodeNotification(text: string, own: number): Notification | null {
@@ -104,7 +104,7 @@ export function decodeNotification(text: string, own: number): Notification | nu
     type: 'commit',
     from,
     writer: Number(found['writer']),
-    live: Number(found['live']),
+    share: Number(found['share']),
     hasWork: found['work'] === '1',
     changes: changes.map(changeOf),
     voided: changes.flatMap(claimsOf),

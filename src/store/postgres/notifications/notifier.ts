@@ -58,24 +58,24 @@ const maxUnnotified = 100
  */
 export function createWorkNotifier(from: number, writer: number, send: (notice: Notification) => Promise<void>) {
   let lastSent = 0
-  let next: { readonly live: number; readonly hasWork: boolean } | null = null
+  let next: { readonly share: number; readonly hasWork: boolean } | null = null
   let sending: Promise<void> | null = null
 
   async function sendAll(): Promise<void> {
     while (next !== null) {
-      const { live, hasWork } = next
+      const { share, hasWork } = next
       next = null
-      lastSent = live
-      await send({ type: 'commit', from, writer, live, hasWork, changes: [], voided: [] }).catch(() => {})
+      lastSent = share
+      await send({ type: 'commit', from, writer, share, hasWork, changes: [], voided: [] }).catch(() => {})
     }
     sending = null
   }
 
   return {
-    /** @param live the writer's share of the backlog @param newWork queued jobs of which no process was notified */
-    note(live: number, newWork: Writes['newWork']): void {
-      if (newWork === 'none' && live - lastSent < maxUnnotified) return
-      next = { live, hasWork: newWork !== 'none' || next?.hasWork === true }
+    /** @param share of the writer in the backlog @param newWork queued jobs of which no process was notified */
+    note(share: number, newWork: Writes['newWork']): void {
+      if (newWork === 'none' && share - lastSent < maxUnnotified) return
+      next = { share, hasWork: newWork !== 'none' || next?.hasWork === true }
       sending ??= sendAll()
     },
   }

@@ -15,11 +15,11 @@ if (port === null) throw new Error('this file runs in a thread of its own')
 const maxMisses = 30
 
 // Set by `createLease`, which is of the same version.
-const { processId, tasks, heartbeat: buffer, stall, ...database } = workerData as LeaseThreadOptions
+const { processId, tasks, beats, stall, ...database } = workerData as LeaseThreadOptions
 const report = (message: FromLeaseThread): void => port.postMessage(message)
 
 const connect = createConnect(await loadPg(), database)
-const heartbeat = createHeartbeat(buffer)
+const mainThread = createHeartbeat(beats)
 const watch = stall && watchForStall(stall)
 const renew = {
   name: 'renew',
@@ -28,15 +28,15 @@ const renew = {
     ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
 }
 let connection: Connection | null = null
-let seen = heartbeat.beats()
+let seen = mainThread.beats()
 let misses = 0
 let isStopped = false
 let renewing: Promise<void> = Promise.resolve()
 
 async function renewOnce(): Promise<void> {
-  const beats = heartbeat.beats()
-  misses = beats === seen ? misses + 1 : 0
-  seen = beats
+  const count = mainThread.beats()
+  misses = count === seen ? misses + 1 : 0
+  seen = count
   if (misses >= maxMisses) return report({ type: 'missed', reason: 'the main thread is blocked' })
   try {
     if (connection === null || !connection.isOpen()) connection = await connect('lease')

@@ -10,7 +10,8 @@ import type { Database, Query } from '../connection/connection.ts'
 export interface LeaseThreadOptions extends Database {
   /** Number of this process. */
   readonly processId: number
-  readonly heartbeat: SharedArrayBuffer
+  /** In which the main thread shows that its loop turns. */
+  readonly beats: SharedArrayBuffer
   /** Tasks that run here; null: any. */
   readonly tasks: readonly string[] | null
   /** null: the main thread is not watched. */
@@ -21,7 +22,7 @@ export type FromLeaseThread = { readonly type: 'renewed' } | { readonly type: 'm
 
 export type Lease = ReturnType<typeof createLease>
 
-interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
+interface LeaseOptions extends Omit<LeaseThreadOptions, 'beats'> {
   /** Called when the thread has ended, and the lease is no longer kept. */
   readonly onLost: (error: Error) => void
 }
@@ -29,10 +30,10 @@ interface LeaseOptions extends Omit<LeaseThreadOptions, 'heartbeat'> {
 const beatMs = 1_000
 
 export function createLease({ onLost, ...options }: LeaseOptions) {
-  const heartbeat = allocateHeartbeat()
+  const beats = allocateHeartbeat()
   // A longer pause between two renewals is a gap.
   const maxGapMs = options.timing.renewMs * 2.5
-  const { beat } = createHeartbeat(heartbeat)
+  const { beat } = createHeartbeat(beats)
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
   let worker: Worker | null = null
@@ -68,7 +69,7 @@ export function createLease({ onLost, ...options }: LeaseOptions) {
     start(): Promise<void> {
       beating = setInterval(beat, beatMs)
       const entry = import.meta.url.endsWith('.ts') ? './lease-thread.ts' : './lease-thread.js'
-      const workerData: LeaseThreadOptions = { ...options, heartbeat }
+      const workerData: LeaseThreadOptions = { ...options, beats }
       worker = new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [], name: 'lease' })
       worker.on('message', onMessage)
       worker.on('error', onEnded)
@@ -100,7 +101,8 @@ export function isAbandoned(silent: string): string {
 
 const selectHeartbeats = { name: 'select-heartbeats', text: `SELECT ${heartbeatText} AS heartbeat FROM process` }
 
-export function createHeartbeats() {
+/** Watches the heartbeats of all processes. */
+export function createProcessWatch() {
   /** When each heartbeat was first seen, on the clock of `performance.now()`. */
   let seen = new Map<string, number>()
   /** True until the first look, and after each greeting until the next one. */
@@ -125,7 +127,7 @@ export function createHeartbeats() {
       seen = new Map(rows.map((row) => String(row['heartbeat'])).map((text) => [text, seen.get(text) ?? now]))
     },
     /** The heartbeats that have not changed for `ms` milliseconds. */
-    unchangedFor(ms: number): string[] {
+    silentFor(ms: number): string[] {
       const now = performance.now()
       return [...seen].filter(([, firstSeenAt]) => now - firstSeenAt >= ms).map(([text]) => text)
     },

@@ -10,7 +10,7 @@ import { listedRun, maxPageJobs } from '../../run-record.ts'
 import { stateNumber } from '../../run-codec.ts'
 import type { RunFilter, RunPage } from '../../store.ts'
 import type { Query, Reader, Statement } from '../connection/connection.ts'
-import { createWanted, readConsistently } from './read.ts'
+import { createWantedTexts, readConsistently } from './read.ts'
 import type { RecordDecoder } from './records.ts'
 import { tagText } from './save.ts'
 
@@ -59,7 +59,7 @@ function readPage(
     const rows = await query({ text: whole }, values)
     const looked = rows.slice(0, pageSize)
     const runs = decoder.decode(looked).map(({ run }) => run)
-    const wanted = createWanted()
+    const wanted = createWantedTexts()
     for (const run of runs) listedRun(run, wanted.note(run.id))
     const texts = await wanted.read(query)
     const shown = runs.map((run) => listedRun(run, texts(run.id)))

@@ -22,7 +22,7 @@ export async function readRun(query: Query, id: string): Promise<RunRecord | nul
 
 /** @throws Changed if the run has changed after its record was read */
 async function showRun(query: Query, run: Run): Promise<RunRecord> {
-  const wanted = createWanted()
+  const wanted = createWantedTexts()
   runRecord(run, wanted.noteAll(run.id))
   const [outside, deliveries] = await Promise.all([
     wanted.readAll(query, run.id),
@@ -46,7 +46,7 @@ export async function readJob(query: Query, runId: string, jobIndex: number): Pr
   return readConsistently(async () => {
     const stored = await readRecord(query, runId)
     if (stored?.run.jobs[jobIndex] === undefined) return null
-    const wanted = createWanted()
+    const wanted = createWantedTexts()
     jobRecord(stored.run, jobIndex, wanted.noteAll(runId))
     return jobRecord(stored.run, jobIndex, await wanted.readAll(query, runId))
   })
@@ -57,7 +57,7 @@ export async function readInput(query: Query, runId: string, jobIndex: number): 
   return readConsistently(async () => {
     const stored = await readRecord(query, runId)
     if (stored?.run.jobs[jobIndex] === undefined) return null
-    const wanted = createWanted()
+    const wanted = createWantedTexts()
     jobInput(stored.run, jobIndex, wanted.note(runId))
     return jobInput(stored.run, jobIndex, (await wanted.read(query))(runId))
   })
@@ -88,8 +88,11 @@ export async function readConsistently<Value>(read: () => Promise<Value>): Promi
   }
 }
 
-/** Collects the texts that readers get: their record is made once with placeholders, then all texts are read together. */
-export function createWanted() {
+/**
+ * The texts that readers get, and that are kept apart from records. Readers' records are made twice: with `note`, which
+ * notes the texts that are missing, and with the texts themselves, which `read` has read together.
+ */
+export function createWantedTexts() {
   const keys: { readonly runId: string; readonly jobIndex: number; readonly part: number }[] = []
   const jobsWithSteps: number[] = []
   const nameOf = (runId: string, jobIndex: number, part: number): string => `${runId} ${jobIndex} ${part}`

@@ -66,7 +66,7 @@ export async function saveWrites(
   writer: Writer,
   writes: Writes,
   { channel, messages, starting }: CommitMessages = { channel: '', messages: [], starting: [] },
-): Promise<{ readonly live: number | null }> {
+): Promise<{ readonly share: number | null }> {
   const parts = partsOf(writer, writes)
   const outputs: Part[] = []
   if (starting.length > 0) outputs.push({ name: 'starting', sql: noneIsPaused, values: [starting] })
@@ -79,8 +79,8 @@ export async function saveWrites(
   statements.set(name, statement)
   try {
     const [row] = await query(statement, values)
-    const live = row?.['live']
-    return { live: typeof live === 'number' ? live : null }
+    const share = row?.['share']
+    return { share: typeof share === 'number' ? share : null }
   } catch (error) {
     if (isFailure(error) && error.code === divisionByZero) throw new Outdated('a record has another revision')
     if (isFailure(error) && error.code === negativeRoot) throw new StartPaused(writes.added)
@@ -101,7 +101,7 @@ function compose(name: string, parts: readonly Part[], outputs: readonly Part[])
   const isCurrent = `${outdatedUnless('SELECT count(*) = coalesce(min(wanted), -1) FROM changed')} AS is_current`
   const selected = [
     ...(has('changed') ? [isCurrent] : []),
-    has('totals') ? '(SELECT live FROM totals) AS live' : 'NULL::bigint AS live',
+    has('totals') ? '(SELECT share FROM totals) AS share' : 'NULL::bigint AS share',
     ...outputs.map(({ sql }) => sql),
   ]
   const text = `WITH ${parts.map((part) => `${part.name} AS (${part.sql})`).join(', ')} SELECT ${selected.join(', ')}`

@@ -1,7 +1,8 @@
 /**
- * Numbers of runs and jobs in each state, kept without counting: each writer has a row, to which its commits add. The
- * backlog is the number of jobs that all writers have added, less the number that they have ended. A process knows the
- * shares of its own writers, receives those of others by notification, and reads all of them once a second.
+ * Numbers of runs and jobs in each state, kept without counting: each writer has a row, to which its commits add. A
+ * writer's share of the backlog is the number of jobs that it has added, less the number that it has ended; the backlog is
+ * the sum of all shares. A process knows those of its own writers, receives others by notification, and reads all of them
+ * once a second.
  */
 import { jobStates } from '../../../domain/job.ts'
 import { runStates } from '../../../domain/run.ts'
@@ -29,17 +30,17 @@ const addTotals = totalColumns.map((column) => `${column} = tally.${column} + ex
 
 export const countTotals = `INSERT INTO tally (process, writer, ${totalColumns.join(', ')})
   VALUES (?::integer, ?::integer, ${totalColumns.map(() => '?::bigint').join(', ')})
-  ON CONFLICT (process, writer) DO UPDATE SET ${addTotals} RETURNING accepted - final AS live`
+  ON CONFLICT (process, writer) DO UPDATE SET ${addTotals} RETURNING accepted - final AS share`
 
-const selectLive = {
-  name: 'select-live-of-writer',
-  text: 'SELECT accepted - final AS live FROM tally WHERE process = $1 AND writer = $2',
+const selectShare = {
+  name: 'select-share',
+  text: 'SELECT accepted - final AS share FROM tally WHERE process = $1 AND writer = $2',
 }
 
 /** Reads the writer's share of the backlog; null if it has counted nothing yet. */
-export async function liveOfWriter(query: Query, { processId, writer }: Writer): Promise<number | null> {
-  const [row] = await query(selectLive, [processId, writer])
-  return row === undefined ? null : Number(row['live'])
+export async function shareOfWriter(query: Query, { processId, writer }: Writer): Promise<number | null> {
+  const [row] = await query(selectShare, [processId, writer])
+  return row === undefined ? null : Number(row['share'])
 }
 
 export function totalValues({ accepted, final, runs, jobs }: Totals): number[] {
@@ -61,8 +62,8 @@ export const foldTotals = {
 }
 
 const selectShares = {
-  name: 'select-live',
-  text: `SELECT process || ' ' || writer AS name, accepted - final AS live FROM tally`,
+  name: 'select-shares',
+  text: `SELECT process || ' ' || writer AS name, accepted - final AS share FROM tally`,
 }
 
 /** Names a writer in maps. */
@@ -80,9 +81,9 @@ export function createBacklog() {
     // The rows of a process that has left are added to another row. Until both rows are read again, the sum can be too small.
     jobs: (): number => Math.max(0, sum),
     /** @param name of the writer, in this or another process, see `writerName` */
-    setShare(name: string, live: number): void {
-      sum += live - (writers.get(name) ?? 0)
-      writers.set(name, live)
+    setShare(name: string, share: number): void {
+      sum += share - (writers.get(name) ?? 0)
+      writers.set(name, share)
       setMeanwhile.add(name)
     },
     /** @throws DatabaseFailure */
@@ -90,8 +91,8 @@ export function createBacklog() {
       setMeanwhile = new Set()
       const rows = await query(selectShares)
       const newer = [...writers].filter(([name]) => setMeanwhile.has(name))
-      writers = new Map([...rows.map((row) => [String(row['name']), Number(row['live'])] as const), ...newer])
-      sum = [...writers.values()].reduce((all, live) => all + live, 0)
+      writers = new Map([...rows.map((row) => [String(row['name']), Number(row['share'])] as const), ...newer])
+      sum = [...writers.values()].reduce((all, share) => all + share, 0)
     },
   }
 }

@@ -23,8 +23,8 @@ interface BatchWriterOptions extends Parts {
   readonly effects: CommitEffects
   /** Called after each group with the number of its operations, and with the milliseconds since it was sent. */
   readonly onGroup: (operations: number, tookMs: number) => void
-  /** Runs a piece of work in this or a later turn of the event loop. */
-  readonly defer: (piece: () => void) => void
+  /** Runs a piece of work in this turn of the event loop, or in a later one if this turn has had many. */
+  readonly runInTurn: (piece: () => void) => void
 }
 
 interface Pending extends PromiseWithResolvers<unknown> {
@@ -43,13 +43,13 @@ const maxConflicts = 5
 const repeatPauseMs = 100
 
 export function createBatchWriter(options: BatchWriterOptions) {
-  const { processId, writer, channel, timing, connect, cache, pausedTasks, heartbeats, effects, onGroup, defer } =
+  const { processId, writer, channel, timing, connect, cache, pausedTasks, processes, effects, onGroup, runInTurn } =
     options
   /** Operations without a reply, in order of arrival. */
   const unreplied = new Set<Pending>()
   let queue: Pending[] = []
   let connection: Connection | null = null
-  let live = 0
+  let share = 0
   let running: Promise<void> | null = null
 
   async function connected(): Promise<Connection> {
@@ -61,10 +61,10 @@ export function createBatchWriter(options: BatchWriterOptions) {
     const isRepeat = group.some((pending) => pending.isRepeat)
     const operations = group.map(({ operation }) => (isRepeat && operation.verb === 'claim' ? unknownClaim : operation))
     const open = await connected()
-    const sender = { processId, writer, channel, live, hasOthers: heartbeats.hasOthers() }
+    const sender = { processId, writer, channel, share, hasOthers: processes.hasOthers() }
     const isPaused = pausedTasks.has
     const outcome = await open.together(() => commitGroup(open, { operations, sender, cache, isRepeat, isPaused }))
-    live = outcome.live ?? live
+    share = outcome.share ?? share
     return outcome
   }
 
@@ -104,7 +104,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
     }
   }
 
-  /** Returns StartPaused if a job of a paused task would start: then nothing was written. */
+  /** Commits a group, and runs the effects of the commit. Returns StartPaused if nothing was written because of a paused task. */
   async function commit(group: readonly Pending[]): Promise<Outcome | StartPaused> {
     try {
       const outcome = await sendAgain(group)
@@ -123,7 +123,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
     const callBack = (): void => (value instanceof Error ? reject(appErrorOf(value, operation.verb)) : resolve(value))
     // A claim gets its reply at once: the next claim can then join the next group, with the runs that wait to be accepted.
     if (operation.verb === 'claim') callBack()
-    else defer(callBack)
+    else runInTurn(callBack)
   }
 
   /** Ends the transaction of the operation. */

@@ -38,8 +38,8 @@ export function createCommitEffects(parts: Parts) {
     },
     /** Call after a commit, before the next group is sent. */
     committed(outcome: Outcome, operations: readonly Operation[], writer: number): void {
-      const { live, written, removed, claimed, voided, requeuedKinds, effects } = outcome
-      if (live !== null) backlog.setShare(writerName(processId, writer), live)
+      const { share, written, removed, claimed, voided, requeuedKinds, effects } = outcome
+      if (share !== null) backlog.setShare(writerName(processId, writer), share)
       if (written.length + removed.length > 0) readiness.noteWritten()
       for (const stored of written) cache.keep(stored)
       if (written.length > 0) search.note(written)
@@ -55,12 +55,12 @@ export function createCommitEffects(parts: Parts) {
       for (const effect of effects) effect()
     },
     /** Call when the operations of the group have their replies. */
-    replied({ changes, asCommitted, newWork, live, isNotified }: Outcome, writer: number): void {
+    replied({ changes, asCommitted, newWork, share, isNotified }: Outcome, writer: number): void {
       subscribers.change(changes, asCommitted)
       // A commit that changes known runs has notified other processes itself: each one that settles, and few that accept.
       if (writer === writers.settling) {
         if (newWork === 'due') subscribers.work()
-      } else if (live !== null) workNotifier.note(live, isNotified && newWork === 'due' ? 'none' : newWork)
+      } else if (share !== null) workNotifier.note(share, isNotified && newWork === 'due' ? 'none' : newWork)
     },
     /** Call when a transaction failed because of the database. */
     unavailable: readiness.noteFailure,

@@ -19,7 +19,7 @@ import { claimRequests } from '../statements/inbox.ts'
 import { shownWhole } from '../statements/read.ts'
 import { lockNamed, type RecordCache } from '../statements/records.ts'
 import { hasWrites, Outdated, saveWrites } from '../statements/save.ts'
-import { liveOfWriter, type Writer } from '../statements/totals.ts'
+import { shareOfWriter, type Writer } from '../statements/totals.ts'
 import type { Context, Lookup, LookupResult, Operation } from './operations.ts'
 import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './unit-of-work.ts'
 
@@ -27,7 +27,7 @@ import { createUnitOfWork, type Stored, type UnitOfWork, type Writes } from './u
 interface Sender extends Writer {
   readonly channel: string
   /** The writer's share of the backlog: jobs it added less jobs it ended. Negative if it ends jobs of other writers. */
-  readonly live: number
+  readonly share: number
   /** Whether other processes may exist. */
   readonly hasOthers: boolean
 }
@@ -59,7 +59,7 @@ export interface Outcome extends Omit<Plan, 'writes'>, Pick<Writes, 'changes' | 
   /** The records as they were written. */
   readonly written: readonly Stored[]
   /** The sender's share of the backlog after the commit; null if nothing was counted. */
-  readonly live: number | null
+  readonly share: number | null
   /** Kinds whose next due time may have changed: a job was queued, or a job that was due later left the queue unclaimed. */
   readonly requeuedKinds: readonly TaskKind[]
   /** Whether the commit has notified other processes. */
@@ -122,9 +122,9 @@ async function commitLocked(
   const { operations, sender, cache, isRepeat } = group
   try {
     const acceptances = operations.flatMap(({ accepts }) => accepts ?? [])
-    const [, live, known, takenUp, loaded, ...found] = await Promise.all([
+    const [, share, known, takenUp, loaded, ...found] = await Promise.all([
       query(begin),
-      isRepeat ? liveOfWriter(query, sender) : null,
+      isRepeat ? shareOfWriter(query, sender) : null,
       claimKeys(query, acceptances),
       claimRequests(query, acceptances),
       runIds.length === 0 ? [] : lockNamed(query, runIds, cache.get),
@@ -137,7 +137,7 @@ async function commitLocked(
     if (!isRepeat) return outcome
     // If the group was committed when it was first sent, that commit notified other processes, but no subscriber here.
     const missed = unit.loaded().map((run) => changeOf(run, run))
-    return { ...outcome, live: outcome.live ?? live, changes: [...outcome.changes, ...missed] }
+    return { ...outcome, share: outcome.share ?? share, changes: [...outcome.changes, ...missed] }
   } catch (error) {
     if (isOpen()) await query(rollBack).catch(() => {})
     throw error
@@ -180,8 +180,8 @@ async function save(query: Query, group: Group, planned: Plan, commit: typeof en
   const messages = isNotified ? messagesOf(sender, { ...writes, changes: knownChanges }) : []
   const sent = hasWrites(writes)
     ? saveWrites(query, sender, writes, { channel: sender.channel, messages, starting: startingTasks(group, planned) })
-    : { live: null }
-  const [{ live }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
+    : { share: null }
+  const [{ share }] = await Promise.all([sent, commit && query(commit)]).catch((error: unknown) => {
     throw isFailure(error, 'lost')
       ? new UnknownCommit('the connection was lost during a commit', { cause: error })
       : error
@@ -200,7 +200,7 @@ async function save(query: Query, group: Group, planned: Plan, commit: typeof en
       ...writes.added.map((run) => ({ run, revision: 1 })),
       ...writes.changed.map(({ run, revision }) => ({ run, revision: revision + 1 })),
     ],
-    live,
+    share,
     requeuedKinds: requeuedKinds(writes, planned.claimed),
     isNotified,
   }
@@ -221,8 +221,8 @@ function requeuedKinds({ queued, unqueued }: Writes, claimed: readonly ClaimedJo
   return [...new Set([...queued, ...later.filter((row) => !claimedKeys.has(jobKey(row)))].map(({ kind }) => kind))]
 }
 
-function messagesOf({ processId, writer, live }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
-  const liveAfter = live + liveOf(totals)
+function messagesOf({ processId, writer, share }: Sender, { changes, voided, newWork, totals }: Writes): string[] {
+  const shareAfter = share + liveOf(totals)
   const hasWork = newWork === 'due'
-  return encodeNotification({ type: 'commit', from: processId, writer, live: liveAfter, hasWork, changes, voided })
+  return encodeNotification({ type: 'commit', from: processId, writer, share: shareAfter, hasWork, changes, voided })
 }

@@ -190,6 +190,7 @@ function createDerivedWrites() {
     addDifferences(before: Run | null, after: Run): Run {
       const { id: runId } = after
       const isRecordFull = isFull(before ?? after)
+      // Becomes the run to write: its jobs are replaced by those whose texts were set apart.
       let run = after
       for (const [index, job] of after.jobs.entries()) {
         const old = before === null ? null : jobAt(before, index)
