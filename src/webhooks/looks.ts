@@ -1,4 +1,4 @@
-/** Looks for due deliveries: one look at a time, at all receivers in turn, or only at those that have room again. */
+/** Looks for due deliveries, one look at a time: a full one at all receivers in turn, or one at those that have room again. */
 import type { Log } from '../log.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { DeliveryClaims } from '../store/claim-requests.ts'
@@ -7,7 +7,7 @@ import { maxAtOnce } from './receivers.ts'
 export interface LooksOptions {
   /** Claims due deliveries, of the receivers after this one or of these, and begins to send them. */
   readonly claim: (after: string, among?: readonly string[]) => Promise<DeliveryClaims>
-  /** Releases the deliveries that this process has claimed and does not send. */
+  /** Hands back claimed deliveries that nothing sends: of this process after a failure, and of dead processes. */
   readonly release: () => Promise<unknown>
   /** The number of tries under way. */
   readonly sendingCount: () => number
@@ -17,17 +17,17 @@ export interface LooksOptions {
   readonly log: Log
 }
 
-/** Longest wait before a look at deliveries that are due later, or that other processes have left. */
-const lookMs = 1_000
+/** The longest pause if something is left to do: deliveries that are due later, have to be released, or are of other processes. */
+const maxPauseMs = 1_000
 /** Shortest wait before a look at deliveries that are due later. */
 const minPauseMs = 20
 /** Rest after a look, for each of its claims if it needed several: the store has other work. */
 const restMs = 10
 
 export function createLooks({ claim, release, sendingCount, isShared, clock, log }: LooksOptions) {
-  /** The next look at all receivers starts after this one, in the order of their names. */
+  /** The next full look starts after this receiver, in the order of their names. */
   let cursor = ''
-  /** On the monotonic clock: no look at all receivers before that. */
+  /** No full look starts before this instant of the monotonic clock. */
   let restsUntil = 0
   /** When claimed deliveries that are not being sent were last released, on the monotonic clock; null: there may be some. */
   let releasedAt: number | null = null
@@ -38,7 +38,7 @@ export function createLooks({ claim, release, sendingCount, isShared, clock, log
   const leftOfRestMs = (): number => restsUntil - performance.now()
 
   function mustWaitMs(): number {
-    // Half of the tries are left to receivers that wait for the next look at all receivers.
+    // Half of the tries are left to receivers that wait for the next full look.
     const mayLookAtFreed = freed.size > 0 && sendingCount() < maxAtOnce / 2
     return mayLookAtFreed ? 0 : leftOfRestMs()
   }
@@ -49,36 +49,39 @@ export function createLooks({ claim, release, sendingCount, isShared, clock, log
     } catch (error) {
       releasedAt = null
       log.debug({ err: error }, 'due webhooks could not be looked for; trying again')
-      return lookMs
+      return maxPauseMs
     }
   }
 
   async function lookAtAll(): Promise<number | null> {
-    if (releasedAt === null || (isShared && performance.now() - releasedAt >= lookMs)) {
+    if (releasedAt === null || (isShared && performance.now() - releasedAt >= maxPauseMs)) {
       releasedAt = performance.now()
       await release()
     }
     freed.clear()
     let nextDueAt = Infinity
     let claims = 0
-    // From the cursor to the last receiver, then once more from the first one: each receiver gets its turn.
-    for (let rounds = cursor === '' ? 1 : 2; rounds > 0 && sendingCount() < maxAtOnce; claims += 1) {
+    // Each receiver gets its turn: from the cursor to the last receiver, and then from the first one.
+    let passesLeft = cursor === '' ? 1 : 2
+    while (passesLeft > 0 && sendingCount() < maxAtOnce) {
       const claimed = await claim(cursor)
+      claims += 1
       nextDueAt = Math.min(nextDueAt, claimed.nextDueAt ?? Infinity)
-      if (claimed.after === null) rounds -= 1
+      if (claimed.after === null) passesLeft -= 1
       cursor = claimed.after ?? ''
     }
     if (claims > 1) restsUntil = performance.now() + claims * restMs
-    if (nextDueAt < Infinity) return Math.min(lookMs, Math.max(minPauseMs, nextDueAt - clock.now()))
-    return isShared ? lookMs : null
+    if (nextDueAt < Infinity) return Math.min(maxPauseMs, Math.max(minPauseMs, nextDueAt - clock.now()))
+    return isShared ? maxPauseMs : null
   }
 
-  /** Cheaper than a look at all receivers, for one that has many due deliveries. */
+  /** Cheaper than a full look, for a receiver that has many due deliveries. */
   async function lookAtFreed(): Promise<number> {
     const among = [...freed]
     freed.clear()
     await claim('', among)
-    return releasedAt === null ? lookMs : Math.max(0, leftOfRestMs())
+    // Until the next full look. One that has to release deliveries waits longer: the store has just failed.
+    return releasedAt === null ? maxPauseMs : Math.max(0, leftOfRestMs())
   }
 
   return {
@@ -100,13 +103,13 @@ export function createLooks({ claim, release, sendingCount, isShared, clock, log
 type LoopState =
   | { readonly name: 'stopped' }
   | { readonly name: 'waiting'; readonly timer: NodeJS.Timeout | undefined }
-  /** `next`: when the next look starts; `paused`: after the pause that this look returns. */
-  | { readonly name: 'looking'; next: 'now' | 'soon' | 'paused' }
+  /** `next`: when the next look starts. */
+  | { readonly name: 'looking'; next: 'now' | 'soon' | 'afterItsPause' }
 
 interface LookLoopOptions {
   /** Never rejects. @returns milliseconds until the next look; null: it waits to be woken */
   readonly look: () => Promise<number | null>
-  /** How long no look may start, in milliseconds. */
+  /** For how many milliseconds no look may start. */
   readonly mustWaitMs: () => number
 }
 
@@ -116,15 +119,17 @@ function createLookLoop({ look, mustWaitMs }: LookLoopOptions) {
   let lastLook = Promise.resolve()
 
   async function runLook(): Promise<void> {
-    const looking: LoopState = { name: 'looking', next: 'paused' }
+    const looking: LoopState = { name: 'looking', next: 'afterItsPause' }
     state = looking
     const pauseMs = await look()
-    if (state !== looking) return
-    wait(looking.next === 'soon' ? lookMs : pauseMs)
+    const isStopped = state !== looking
+    if (isStopped) return
+    pause(looking.next === 'soon' ? maxPauseMs : pauseMs)
     if (looking.next === 'now') wake()
   }
 
-  function wait(pauseMs: number | null): void {
+  /** @param pauseMs null: until it is woken */
+  function pause(pauseMs: number | null): void {
     if (state.name === 'waiting') clearTimeout(state.timer)
     state = { name: 'waiting', timer: pauseMs === null ? undefined : setTimeout(wake, pauseMs) }
   }
@@ -133,21 +138,21 @@ function createLookLoop({ look, mustWaitMs }: LookLoopOptions) {
     if (state.name === 'looking') state.next = 'now'
     if (state.name !== 'waiting') return
     const waitMs = mustWaitMs()
-    if (waitMs > 0) return wait(waitMs)
+    if (waitMs > 0) return pause(waitMs)
     clearTimeout(state.timer)
     lastLook = runLook()
   }
 
   return {
     start(): void {
-      wait(null)
+      pause(null)
       wake()
     },
     wake,
     /** A further look is needed, though not at once. */
     wakeSoon(): void {
-      if (state.name === 'waiting') wait(lookMs)
-      else if (state.name === 'looking' && state.next === 'paused') state.next = 'soon'
+      if (state.name === 'waiting') pause(maxPauseMs)
+      else if (state.name === 'looking' && state.next === 'afterItsPause') state.next = 'soon'
     },
     async stop(): Promise<void> {
       if (state.name === 'waiting') clearTimeout(state.timer)

@@ -56,17 +56,18 @@ export function createPost({ allowPrivate, timeoutMs = defaultTimeoutMs, lookup 
         : http.request(url, { ...given, agent: httpAgent })
   }
 
-  /** Refuses addresses that the agent's own check lets pass. */
+  /** Fails for a name with a reserved IPv6 address, which the agent would accept. */
   const lookUpPublic: LookupFunction = (name, options, found) =>
     lookup(name, options, (error, addresses, family) => {
       const all = typeof addresses === 'string' ? [addresses] : (addresses ?? []).map(({ address }) => address)
-      const refused = all.find(isReservedIPv6)
-      if (refused === undefined) found(error, addresses, family)
-      else found(new Error(`${name} leads to ${refused}, which is not allowed`), '')
+      const reserved = all.find(isReservedIPv6)
+      if (reserved === undefined) found(error, addresses, family)
+      else found(new Error(`${name} leads to ${reserved}, which is not allowed`), '')
     })
 
   return async (url, { headers, body }, signal) => {
     const address = new URL(url)
+    // An address in place of a name is not looked up, so it is checked here.
     const literal = address.hostname.replace(/^\[|\]$/g, '')
     if (!allowPrivate && isReservedIPv6(literal)) return { status: null, reason: `${address.host} is not allowed` }
     loading ??= loadRequest()
@@ -107,17 +108,17 @@ export function createPost({ allowPrivate, timeoutMs = defaultTimeoutMs, lookup 
   }
 }
 
-/** The range of IPv6 from which public addresses are assigned. The agent checks special ranges inside it, but few outside. */
+/** Public IPv6 addresses are assigned from this range. The agent checks the special ranges inside it, but few outside. */
 const publicIPv6 = new BlockList()
 publicIPv6.addSubnet('2000::', 3, 'ipv6')
 
-/** True for loopback, an embedded IPv4 address, private and unassigned ones, in any notation, with or without a zone. */
+/** Whether it is an IPv6 address outside the public range, in any notation, with or without a zone such as `%eth0`. */
 function isReservedIPv6(address: string): boolean {
   const [withoutZone = ''] = address.split('%')
   return isIPv6(withoutZone) && !publicIPv6.check(withoutZone, 'ipv6')
 }
 
-/** The first call of `resolve` counts. */
+/** Resolves to the status once the response has ended or is too long. Only the first call of `resolve` has an effect. */
 function read(response: IncomingMessage, resolve: (result: PostResult) => void): void {
   const status = response.statusCode ?? 0
   let bytes = 0

@@ -15,9 +15,11 @@ export interface Receivers {
 
 /** Tries under way to all receivers. */
 export const maxAtOnce = 64
-/** Tries under way to a receiver whose last try was delivered; any other receiver gets one. */
+/** Tries under way to a receiver whose last try was delivered. */
 const maxPerReceiver = 16
-/** Tries under way to all receivers whose last try failed or was slow. The rest of `maxAtOnce` is left to the others. */
+/** The same for any other receiver. */
+const perReceiver = 1
+/** Tries under way to all late receivers: those whose last try failed or was slow. The rest of `maxAtOnce` is for the others. */
 const maxLate = 32
 const slowMs = 1_000
 /** Beyond this number, the receiver with the oldest try is forgotten. */
@@ -34,8 +36,8 @@ export function createReceivers(): Receivers {
       lastTries.set(receiver, isDelivered ? (tookMs >= slowMs ? 'slow' : 'delivered') : 'failed')
       const [oldest] = lastTries.keys()
       if (lastTries.size > maxKnown && oldest !== undefined) lastTries.delete(oldest)
-      if (hadFailed === !isDelivered) return null
-      return isDelivered ? 'recovered' : 'fails'
+      if (isDelivered) return hadFailed ? 'recovered' : null
+      return hadFailed ? null : 'fails'
     },
     room(sending) {
       const rooms: Record<string, number> = {}
@@ -48,10 +50,10 @@ export function createReceivers(): Receivers {
       let lateLimit = maxLate
       for (const { receiver } of sending) {
         limit -= 1
-        rooms[receiver] = (rooms[receiver] ?? 1) - 1
+        rooms[receiver] = (rooms[receiver] ?? perReceiver) - 1
         if (late.has(receiver)) lateLimit -= 1
       }
-      return { limit, perReceiver: 1, rooms, late: { receivers: [...late], limit: Math.max(0, lateLimit) } }
+      return { limit, perReceiver, rooms, late: { receivers: [...late], limit: Math.max(0, lateLimit) } }
     },
   }
 }

@@ -148,7 +148,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       const abortTimer = setTimeout(() => aborting.abort(), graceMs)
       await Promise.all(sending.values())
       clearTimeout(abortTimer)
-      // Other processes can send the aborted deliveries at once.
+      // Hands back the aborted deliveries, so that other processes can send them at once.
       await store.releaseDeliveries([]).catch(() => {})
     },
     stop() {
