@@ -23,7 +23,7 @@ export const addBackup: AddCommand = (program, act) => {
           throw new Error(`there is no database ${database}: DATABASE_URL names it, on its machine`)
         }
         checkTarget(database, target)
-        if (existsSync(target) && !yes && !(await hasConsent(target, overwriting, isJson))) return exitCodes.failed
+        if (existsSync(target) && !yes && !(await mayReplace(target, overwriting, isJson))) return exitCodes.failed
         exitOnSignals()
         const { backUp, ownerOf } = await import('../database-file.ts')
         const owner = await ownerOf(database)
@@ -55,7 +55,7 @@ export const addRestore: AddCommand = (program, act) => {
         const { ownerOf, restore } = await import('../database-file.ts')
         const owner = await ownerOf(database)
         if (owner !== null) throw new Error(`${owner} has ${database} open; stop it first`)
-        if (existsSync(database) && !yes && !(await hasConsent(database, replacing, isJson))) return exitCodes.failed
+        if (existsSync(database) && !yes && !(await mayReplace(database, replacing, isJson))) return exitCodes.failed
         exitOnSignals()
         const restored = await whileWorking(`reading ${backup}`, () => restore(backup, database))
         if (isJson) printJson({ database, file: backup, ...restored })
@@ -99,7 +99,7 @@ const replacing = {
 }
 
 /** @throws UsageError if nobody can be asked */
-async function hasConsent(
+async function mayReplace(
   file: string,
   { question, consequence }: typeof overwriting,
   isJson: boolean,

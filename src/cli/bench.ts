@@ -171,17 +171,18 @@ async function startOwnService(environment: Environment, isIdle: boolean): Promi
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-  function end(): void {
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  function killAndRemove(): void {
     child.kill('SIGKILL')
     rmSync(directory, { recursive: true, force: true })
   }
-  process.once('exit', end)
+  process.once('exit', killAndRemove)
   async function dispose(): Promise<void> {
     child.kill('SIGKILL')
-    await ended
-    process.off('exit', end)
-    end()
+    // Until then it may write to the directory.
+    await closed
+    process.off('exit', killAndRemove)
+    killAndRemove()
   }
 
   const { promise: ready, resolve, reject } = Promise.withResolvers<string>()
@@ -194,7 +195,7 @@ async function startOwnService(environment: Environment, isIdle: boolean): Promi
     lastMessage = entry.msg
     if (lastMessage.startsWith('ready at ')) resolve(String(entry['url']))
   })
-  void ended.then(() => reject(new Error(`the service did not start: ${lastMessage}`)))
+  void closed.then(() => reject(new Error(`the service did not start: ${lastMessage}`)))
   try {
     return { url: await ready, [Symbol.asyncDispose]: dispose }
   } catch (error) {

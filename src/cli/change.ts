@@ -4,7 +4,7 @@ import type { BulkChangeView, RunFilter, RunView } from '../client/client.ts'
 import { ProblemError } from '../client/transport.ts'
 import { type AddCommand, type Context, type ExitCode, exitCodes, UsageError } from './context.ts'
 import { printRun } from './run-lines.ts'
-import { filterOf, type FilterOptions, withFilters } from './runs.ts'
+import { filterOf, type FilterOptions, addFilterOptions } from './runs.ts'
 import { complain, confirm, isInteractive, print, printJson } from './terminal.ts'
 
 interface ManyOptions extends FilterOptions {
@@ -12,8 +12,8 @@ interface ManyOptions extends FilterOptions {
   readonly yes?: boolean
 }
 
-function withManyOptions(command: Command): Command {
-  return withFilters(command)
+function addManyOptions(command: Command): Command {
+  return addFilterOptions(command)
     .option('--dry-run', 'only count the runs that the filters match')
     .option('--yes', 'do not ask')
 }
@@ -31,7 +31,7 @@ function addJobChange({ verb, description, changeOne }: JobChange): AddCommand {
       .description(description)
       .argument('[id]', 'id of the run; default: the runs that the filters match')
       .argument('[job]', 'index of the job, from 0; default: all jobs', parseJobIndex)
-    withManyOptions(command).action(
+    addManyOptions(command).action(
       act(async (context: Context, id: string | undefined, jobIndex: number | undefined, options: ManyOptions) => {
         const { dryRun = false, yes = false, ...filters } = options
         const filter = filterOf(filters)
@@ -71,7 +71,7 @@ export const addRetry = addJobChange({
     let run = await client.getRun(id)
     const ended = run.jobs.filter(({ state }) => state === 'failed' || state === 'cancelled')
     if (ended.length === 0) throw new Error('the run has no failed or cancelled job')
-    // Retrying a job also blocks the jobs again that wait for its result.
+    // A retry also blocks the jobs that wait for the job's result: they need no retry of their own.
     for (const { index } of ended) if (run.jobs[index]?.state !== 'blocked') run = await client.retry(id, index)
     return run
   },
@@ -129,7 +129,7 @@ function matchText(count: number): string {
 const maxRemovals = 8
 
 export const addPrune: AddCommand = (program, act) => {
-  withManyOptions(program.command('prune').description('remove every ended run that the filters match')).action(
+  addManyOptions(program.command('prune').description('remove every ended run that the filters match')).action(
     act(async (context: Context, { dryRun = false, yes = false, ...filters }: ManyOptions) => {
       const { client, name } = context
       const filter = filterOf(filters)
@@ -159,6 +159,7 @@ async function removeRuns(client: Context['client'], filter: RunFilter): Promise
   const ids = endedRuns(client, filter)
   let matched = 0
   let changed = 0
+  // Each of the calls takes the next id when it has removed a run.
   async function removeInTurn(): Promise<void> {
     for (let next = await ids.next(); next.done !== true; next = await ids.next()) {
       matched += 1

@@ -12,7 +12,7 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 /** The command cannot be run with these arguments or this environment. */
 export class UsageError extends Error {}
 
-/** No service has ever responded at the address, so the client must not retry. */
+/** Nothing has ever responded at the address. The client must not retry: no service is restarting there. */
 export class NoServiceError extends Error {}
 
 export interface Context {
@@ -98,7 +98,7 @@ function createConnection(): Connection {
     unreachableSince: () => unreachableSince,
     async fetch(url, init) {
       try {
-        const response = await fetch(url, init)
+        const response = await globalThis.fetch(url, init)
         hasResponded = true
         unreachableSince = null
         return response

@@ -24,7 +24,9 @@ async function supervise(environment: Context['environment']): Promise<ExitCode>
   if (!existsSync(tasksDir)) throw new Error(`there is no directory ${tasksDir}: TASKS_DIR names it`)
   let child: ChildProcess | undefined
   let isLeaving = false
+  /** Whether a file has changed since the child was started. */
   let isChanged = false
+  /** Ends the wait for a change, after the service has failed. */
   let stopWaiting = (): void => {}
 
   function stopChild(signal: NodeJS.Signals): void {

@@ -177,7 +177,7 @@ function clockOf({ headers }: Response): Check {
   return { name, state: 'warn', detail: `${Math.round(skewMs / 1_000)} s from that of the service` }
 }
 
-/** A service of another version may respond in another way than the command expects. */
+/** Warns of a service of another version, which may respond in another way. An unknown version makes no finding. */
 async function checkVersion(base: string, { FORERUNNER_API_KEY: apiKey }: Context['environment']): Promise<Check[]> {
   const headers: Record<string, string> = apiKey ? { Authorization: `Bearer ${apiKey}` } : {}
   const signal = AbortSignal.timeout(limitMs)

@@ -112,7 +112,7 @@ function post(agent: Agent, url: string, body: string, given: OpenLoopRequest['h
   })
 }
 
-/** In binary, 99.9 % of 1,000 is slightly more than 999, and would round up to rank 1,000. */
+/** `99.9 / 100 * 1000` is slightly more than 999 in floating point. Without this it would be rounded up to rank 1,000. */
 const rounding = 1e-9
 
 /** Percentile by nearest rank; NaN without samples. @param sorted ascending */

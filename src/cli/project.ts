@@ -133,6 +133,7 @@ function nextSteps(directory: string, given: string | undefined): string {
     ['npm start', 'the service, at http://127.0.0.1:3000'],
     ['npx forerunner run hello --watch', 'in another terminal'],
     ['npm test', 'of the task'],
+    // If Forerunner is installed, the compiler may still be missing.
     [isInstalled ? 'npm install && npm run types' : 'npm run types', 'the compiler'],
   ]
   if (!isInstalled) steps.unshift(['npm install', ''])
@@ -168,6 +169,7 @@ export const addTypes: AddCommand = (program, act) => {
 /** A declaration for `createClient<Tasks>` and `createForerunner<Tasks>`. */
 function declarationOf(tasks: readonly TaskFile[], directory: string): string {
   const members = tasks.map(({ name, path }) => {
+    // A path to another directory begins with `../` already.
     const address = `./${relative(directory, path).replaceAll(sep, '/')}`.replace(/^\.\/\.\.\//, '../')
     return `  ${JSON.stringify(name)}: typeof import(${JSON.stringify(address)}).default\n`
   })

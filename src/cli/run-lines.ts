@@ -10,7 +10,7 @@ const barWidth = 10
 /** Room for a bar and its percentage after the track. */
 const minDetailWidth = barWidth + 6
 const [minTrackWidth, maxTrackWidth] = [10, 60]
-/** A shorter text is left out rather than cut. */
+/** A detail is cut only if more than this of it remains. Otherwise it is left out. */
 const minCutWidth = 10
 /** Width of lines for output that is not a terminal. */
 const assumedColumns = 120
@@ -72,9 +72,9 @@ function layoutOf(run: RunView, glyphs: Glyphs, progress: Progress, now: number)
   const maxWidth = Math.min(maxNameWidth, Math.max(minNameWidth, Math.floor(columns() / 4)))
   const nameWidth = Math.min(maxWidth, Math.max(...jobs.map(({ task }) => widthOf(task))))
   const room = Math.min(columns(), assumedColumns) - prefixWidth(indexWidth, nameWidth) - 1
-  const left = room - minDetailWidth - 2
-  const trackWidth = Math.min(maxTrackWidth, Math.max(minTrackWidth, Math.floor(left * 0.75)))
-  const axis = left < minTrackWidth ? null : axisOf(run, now, trackWidth)
+  const trackRoom = room - minDetailWidth - 2
+  const trackWidth = Math.min(maxTrackWidth, Math.max(minTrackWidth, Math.floor(trackRoom * 0.75)))
+  const axis = trackRoom < minTrackWidth ? null : axisOf(run, now, trackWidth)
   const detailWidth = Number.isFinite(columns()) ? room - (axis === null ? 0 : trackWidth + 2) : Infinity
   const answeredAt = respondedAt === null ? null : Date.parse(respondedAt)
   return { indexWidth, nameWidth, axis, detailWidth, answeredAt, now, progress, glyphs }

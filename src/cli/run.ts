@@ -138,7 +138,8 @@ function printChanges(before: RunView | undefined, run: RunView): void {
     const why = job.error === null ? '' : `  ${job.error.code}: ${clean(job.error.message)}`
     print(`job ${job.index}  ${job.task}  ${stateText(job.state)}${why}`)
   }
-  if (before?.answer == null && run.answer !== null) print('answered')
+  const wasAnswered = (before?.answer ?? null) !== null
+  if (!wasAnswered && run.answer !== null) print('answered')
   if (before?.state !== run.state) print(`run ${run.id}  ${stateText(run.state)}`)
 }
 

@@ -14,38 +14,38 @@ interface ListOptions extends FilterOptions {
 }
 
 export const addRuns: AddCommand = (program, act) => {
-  withFilters(program.command('runs').description('list runs, newest first'))
-    .option('--limit <number>', 'number of runs, at most 500', parsePositive, 20)
+  addFilterOptions(program.command('runs').description('list runs, newest first'))
+    .option('--limit <number>', 'number of runs, at most 500', parseCount, 20)
     .action(
       act(async ({ client, isJson, glyphs }: Context, { limit, ...filter }: ListOptions) => {
         const page = await client.listRuns({ ...filterOf(filter), pageSize: limit })
         if (isJson) printJson(page)
         else if (page.runs.length === 0) complain('no run matches')
-        else print(tableOf(page.runs, glyphs))
+        else print(runTable(page.runs, glyphs))
       }),
     )
 }
 
-function parsePositive(text: string): number {
+function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
   return Number(text)
 }
 
-function tableOf(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
+function runTable(runs: RunPageView['runs'], { ellipsis }: Glyphs): string {
   const now = Date.now()
   const rows = runs.map(({ id, state, createdAt, jobs, tags }) => [
     id,
     stateText(state),
     age(now - Date.parse(createdAt)),
     `${jobs.filter((job) => job.finishedAt !== null).length}/${jobs.length}`,
-    tasksText(jobs),
+    taskCounts(jobs),
     tags.map(clean).join(' '),
   ])
   return table(['run', 'state', 'created', 'ended', 'tasks', 'tags'], rows, ellipsis)
 }
 
 /** In the order of the jobs; a task with several jobs is named once, such as `mail ×3`. */
-function tasksText(jobs: RunPageView['runs'][number]['jobs']): string {
+function taskCounts(jobs: RunPageView['runs'][number]['jobs']): string {
   const jobsByTask = Map.groupBy(jobs, ({ task }) => task)
   return [...jobsByTask].map(([task, { length }]) => (length === 1 ? task : `${task} ×${length}`)).join(', ')
 }
@@ -99,7 +99,7 @@ export interface FilterOptions extends Pick<RunFilter, 'state' | 'task' | 'tag' 
   readonly search?: string
 }
 
-export function withFilters(command: Command): Command {
+export function addFilterOptions(command: Command): Command {
   return command
     .addOption(new Option('--state <state>', 'state of the run').choices(runStates))
     .option('--task <name>', 'task of one of its jobs')

@@ -80,7 +80,7 @@ async function listSchedules({ client, isJson, glyphs }: Context): Promise<void>
     schedule.timeZone,
     nextText(schedule),
     schedule.lastAt === null ? '' : age(Date.now() - Date.parse(schedule.lastAt)),
-    tasksText(schedule),
+    taskNames(schedule),
     schedule.problem === null ? '' : styled('red', schedule.problem.code),
   ])
   print(table(['schedule', 'cron', 'time zone', 'next', 'last', 'tasks', 'problem'], rows, glyphs.ellipsis))
@@ -90,7 +90,7 @@ function printSchedule({ isJson }: Context, schedule: ScheduleView): void {
   if (isJson) return printJson(schedule)
   const { name, cron, timeZone, missed, lastAt, lastRunId, problem } = schedule
   print(`${styled('bold', clean(name))}  ${clean(cron)}  ${timeZone}`)
-  print(`tasks   ${tasksText(schedule)}`)
+  print(`tasks   ${taskNames(schedule)}`)
   print(`next    ${nextText(schedule)}`)
   print(`last    ${lastAt === null ? 'none yet' : `${lastAt}  ${lastRunId ?? ''}`}`)
   print(`missed  ${missed}`)
@@ -102,6 +102,6 @@ function nextText({ nextAt, paused }: ScheduleView): string {
   return `${nextAt} (in ${duration(Date.parse(nextAt) - Date.now())})`
 }
 
-function tasksText({ request }: ScheduleView): string {
+function taskNames({ request }: ScheduleView): string {
   return request.tasks.map(({ name }) => clean(name)).join(', ')
 }

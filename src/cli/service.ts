@@ -12,12 +12,12 @@ export const addTasks: AddCommand = (program, act) => {
       act(async ({ client, isJson, glyphs }: Context) => {
         const tasks = await client.listTasks()
         if (isJson) printJson({ tasks })
-        else print(tableOf(tasks, glyphs.ellipsis))
+        else print(taskTable(tasks, glyphs.ellipsis))
       }),
     )
 }
 
-function tableOf(tasks: readonly TaskView[], ellipsis: string): string {
+function taskTable(tasks: readonly TaskView[], ellipsis: string): string {
   const hasPaused = tasks.some(({ paused }) => paused)
   const rows = tasks.map(({ name, kind, timeoutMs, maxAttempts, main, paused, input }) => [
     name,

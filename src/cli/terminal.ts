@@ -85,7 +85,7 @@ export async function whileWorking<Result>(
   if (!process.stderr.isTTY) return work(() => {})
   const { spinner } = await import('@clack/prompts')
   const turning = spinner({ output: process.stderr, withGuide: false, cancelMessage: 'left by Ctrl-C' })
-  // The spinner reads the keyboard, and at Ctrl-C it exits the process with code 0.
+  // The spinner reads the keyboard, and at Ctrl-C it exits the process with code 0 instead of that of SIGINT.
   const onExit = (code: number): void => {
     if (code === 0) process.exitCode = signalCodes.SIGINT
   }
@@ -150,7 +150,7 @@ const ascii: Glyphs = {
   ellipsis: '~',
 }
 
-/** ASCII if the locale names another character set than UTF-8. A locale that is not set, as in most containers, names none. */
+/** ASCII on a simple terminal, or if the locale names another character set than UTF-8. Containers often set no locale. */
 export function glyphsOf({ TERM, LC_ALL, LC_CTYPE, LANG }: Readonly<Record<string, string | undefined>>): Glyphs {
   const locale = LC_ALL || LC_CTYPE || LANG || ''
   return TERM === 'linux' || TERM === 'dumb' || (locale !== '' && !/utf-?8/i.test(locale)) ? ascii : unicode
@@ -171,6 +171,7 @@ interface Character {
 }
 
 function* charactersOf(text: string): Generator<Character, void, undefined> {
+  // The parts include the escape sequences, because the pattern captures them.
   for (const part of text.split(escapes)) {
     if (escapes.test(part)) yield { text: part, width: 0, isEscape: true }
     else
@@ -199,10 +200,10 @@ export function cut(text: string, width: number, ellipsis: string): string {
   let left = width - widthOf(ellipsis)
   let result = ''
   for (const character of charactersOf(text)) {
-    const wasFull = left < 0
+    const hasEllipsis = left < 0
     left -= character.width
     if (character.isEscape || left >= 0) result += character.text
-    else if (!wasFull) result += ellipsis
+    else if (!hasEllipsis) result += ellipsis
   }
   return result
 }

@@ -57,7 +57,7 @@ export function trackOf(job: JobView, axis: Axis, answeredAt: number | null, now
   fill(queuedAt, finishedAt, glyphs.wait, 'dim')
   const hasAttempt = state !== 'queued' && state !== 'retrying' && startedAt !== null
   if (hasAttempt) fill(startedAt, finishedAt, glyphs.attempt, styleOf(state))
-  // A job that lost too many starts has failed with the last one: it is drawn as a failed attempt.
+  // The last start of a job that has failed because of lost starts is drawn already, as its failed attempt.
   if (lostStart !== undefined && lostStart.startedAt !== startedAt) {
     const last = fill(lostStart.startedAt, lostStart.takenBackAt, glyphs.attempt, 'dim')
     cells[last] = [glyphs.lostStart, 'yellow']

@@ -193,11 +193,12 @@ export function createCalls(transport: Transport, nameOf?: NameOf): Client {
   }
 
   async function waitForRun(id: string, { signal }: CallOptions = {}): Promise<RunView> {
-    // Without other members that the caller's object may have: `ifNewerThan` would make `getRun` return null.
+    // The caller's object may have other members, such as `ifNewerThan`, with which `getRun` could return null.
     const options = signal === undefined ? {} : { signal }
     for (;;) {
       // Events cost little, because they leave out large results. The whole run is read once it has ended.
       const events = watch(transport, id, options)
+      // They end with the run.
       while ((await events.next()).done !== true);
       const run = await getRun(id, options)
       // A job may have been queued again since the run ended.

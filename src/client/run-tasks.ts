@@ -20,9 +20,9 @@ export interface RunTasksOptions extends EnqueueOptions {
 
 const maxTries = 5
 const firstPauseMs = 200
-/** The longest wait before a try. If the service asks for more, the call fails. */
+/** If the service asks for a longer wait before the next try, the call fails. */
 const maxRetryAfterS = 60
-/** How long a try waits for the answer to an earlier try with the same key. */
+/** How long a try waits for the answer of an earlier one with its key, unless the caller sets `waitS`. */
 const joinS = 60
 
 /**
@@ -30,7 +30,7 @@ const joinS = 60
  * @param nameOf finds the names of definitions that do not state them
  */
 export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: NameOf) {
-  /** @param ifInProgress what to do while an earlier request with the same key has no answer yet */
+  /** @param ifInProgress whether to wait for the answer of an earlier request with the same key, or to throw */
   async function run(request: object | undefined, options: RunTasksOptions, ifInProgress: 'join' | 'throw') {
     // Made once, because the service refuses a key that comes with other bytes.
     const body = request === undefined ? undefined : json.stringify(await withNames(request, nameOf))

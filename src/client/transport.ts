@@ -71,15 +71,15 @@ export function createTransport(options: AnyTransportOptions): Transport {
   const base = new URL(baseUrl)
   if (!base.pathname.endsWith('/')) base.pathname += '/'
   // Browsers throw when the global `fetch` is called as a method of another object.
-  const request: Fetch = options.fetch ?? ((url, init) => fetch(url, init))
+  const callFetch: Fetch = options.fetch ?? ((url, init) => fetch(url, init))
 
-  async function send(sent: ServiceRequest): Promise<ServiceResponse> {
-    const { method = 'GET', path, query = {}, headers, body, signal = null } = sent
+  async function send(request: ServiceRequest): Promise<ServiceResponse> {
+    const { method = 'GET', path, query = {}, headers, body, signal = null } = request
     const url = new URL(path.slice(1), base)
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value))
     }
-    const response = await request(url, {
+    const response = await callFetch(url, {
       method,
       headers: {
         Accept: 'application/json, application/problem+json',
@@ -94,8 +94,8 @@ export function createTransport(options: AnyTransportOptions): Transport {
     throw await readProblem(response)
   }
 
-  async function read<Body>(sent: ServiceRequest): Promise<Body> {
-    const response = await send(sent)
+  async function read<Body>(request: ServiceRequest): Promise<Body> {
+    const response = await send(request)
     return json.parse(await response.text()) as Body
   }
 

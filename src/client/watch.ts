@@ -13,7 +13,7 @@ export interface WatchOptions {
 }
 
 export interface WatchSettings {
-  /** The number of tries in a row that may bring no event. */
+  /** Tries in a row that may bring no event. One more ends the watch with an error. */
   readonly maxFailures: number
   /** The wait before the first reconnect, unless the service sets another. Doubled with each further failure. */
   readonly firstPauseMs: number
@@ -30,7 +30,7 @@ export const remoteSettings: WatchSettings = {
   silenceLimitMs: 45_000,
 }
 
-/** In the same process, a stream is cut only if its reader is slow or the service stops. The next try finds out which. */
+/** Within the process, a stream breaks only if its reader is slow or the service stops. One more try finds out which. */
 const localSettings: WatchSettings = { ...remoteSettings, maxFailures: 1, firstPauseMs: 1, heedsServer: false }
 
 /** Yields the current run first and ends after its final state. States in between may be left out. */
@@ -59,8 +59,10 @@ export async function* watch(
         failures = 0
         lastEventId = event.lastEventId
         const update = watchEventOf(event, transport.json)
-        if (update?.type === 'progress') yield update
-        if (update?.type !== 'run') continue
+        if (update?.type !== 'run') {
+          if (update !== null) yield update
+          continue
+        }
         const { run } = update
         // Each connection starts with the current run, which may have been yielded before.
         if (run.version > version) {
@@ -115,6 +117,7 @@ async function connect({ send }: Transport, options: ConnectOptions): Promise<As
   const silence = new AbortController()
   // Reported like a cut by the network, which is the most likely reason.
   const giveUp = (): void => silence.abort(new TypeError(`nothing came for ${silenceLimitMs} ms`))
+  // Runs while the response or its next bytes are awaited, not while the caller handles an event.
   let timer = setTimeout(giveUp, silenceLimitMs)
   const headers = { Accept: 'text/event-stream', ...(lastEventId !== '' && { 'Last-Event-ID': lastEventId }) }
   const ended = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal])
