@@ -169,7 +169,7 @@ async function refuseWhileOthersRun(query: Query, schema: string): Promise<void>
 }
 
 async function versionIn(query: Query, schema: string): Promise<number> {
-  // Read from the catalogue: to_regclass may see a state from before the lock.
+  // A query of the catalogue sees what was committed before this process got the lock; to_regclass may not.
   const [found] = await query(
     { text: "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version'" },
     [schema],

@@ -104,20 +104,6 @@ export function createBatchWriter(options: BatchWriterOptions) {
     }
   }
 
-  /** Commits a group, and runs the effects of the commit. Returns StartPaused if nothing was written because of a paused task. */
-  async function commit(group: readonly Pending[]): Promise<Outcome | StartPaused> {
-    try {
-      const outcome = await sendAgain(group)
-      const operations = group.map(({ operation }) => operation)
-      effects.committed(outcome, operations, writer)
-      return outcome
-    } catch (error) {
-      if (error instanceof StartPaused) return error
-      if (isUnavailable(error)) effects.unavailable(error)
-      throw error
-    }
-  }
-
   /** @param value an error rejects the operation */
   function reply({ operation, resolve, reject }: Pending, value: unknown): void {
     const callBack = (): void => (value instanceof Error ? reject(appErrorOf(value, operation.verb)) : resolve(value))
@@ -141,34 +127,43 @@ export function createBatchWriter(options: BatchWriterOptions) {
     if (group.length === 0) return
     const startedAt = performance.now()
     try {
-      const outcome = await commit(group)
-      if (outcome instanceof StartPaused) return await runGroup(await refuseStarts(group, outcome))
+      const outcome = await sendAgain(group)
+      const operations = group.map(({ operation }) => operation)
+      effects.committed(outcome, operations, writer)
       onGroup(group.length, performance.now() - startedAt)
       for (const pending of group) end(pending, outcome)
       for (const [index, pending] of group.entries()) reply(pending, outcome.replies[index])
       effects.replied(outcome, writer)
     } catch (error) {
-      if (isUnavailable(error) || group.length === 1) for (const pending of group) fail(pending, error)
-      // One operation is to blame: the others are committed without it.
-      else for (const pending of group) await runGroup([pending])
+      await endFailed(group, error)
     }
+  }
+
+  /** Rejects operations after an error of their group, or runs them again without the one to blame. */
+  async function endFailed(group: readonly Pending[], error: unknown): Promise<void> {
+    if (error instanceof StartPaused) {
+      const refuse = (): Promise<void> => runGroup(refuseStarts(group, error))
+      return pausedTasks.refresh().then(refuse, (failure: unknown) => endFailed(group, failure))
+    }
+    if (isUnavailable(error)) effects.unavailable(error)
+    if (isUnavailable(error) || group.length === 1) for (const pending of group) fail(pending, error)
+    // The database refuses the group because of one operation: the others are committed without it.
+    else for (const pending of group) await runGroup([pending])
   }
 
   /**
    * Refuses the operations that would start a first job of a task that another process has paused.
    * @returns the other operations of the group
    */
-  async function refuseStarts(group: readonly Pending[], { runIds }: StartPaused): Promise<readonly Pending[]> {
-    await pausedTasks.refresh()
-    const others: Pending[] = []
-    for (const pending of group) {
+  function refuseStarts(group: readonly Pending[], { runIds }: StartPaused): readonly Pending[] {
+    return group.filter((pending) => {
       const run = pending.operation.accepts?.run
       const startsFirst = run !== undefined && runIds.has(run.id) && (run.claimsFirst || asksForAnswer(run))
       const task = startsFirst ? run.jobs[0]?.task : undefined
-      if (task === undefined || !pausedTasks.has(task)) others.push(pending)
-      else fail(pending, taskPaused(task))
-    }
-    return others
+      if (task === undefined || !pausedTasks.has(task)) return true
+      fail(pending, taskPaused(task))
+      return false
+    })
   }
 
   /**
@@ -227,10 +222,7 @@ export function createBatchWriter(options: BatchWriterOptions) {
     /** Resolves when every earlier operation has a reply; null if all of them have. */
     earlierReplies: (): Promise<unknown> | null =>
       unreplied.size === 0 ? null : Promise.allSettled([...unreplied].map(({ promise }) => promise)),
-    /**
-     * The run's record as its last operation without a reply writes it; undefined if that operation does not write it. Returns
-     * null if the run has no such operation.
-     */
+    /** Resolves to the record that the run's last operation under way writes, if it writes one; null if none is under way. */
     latestWrite(runId: string): Promise<Stored | undefined> | null {
       const last = [...unreplied].findLast(({ operation }) => concerns(operation, runId))
       if (last === undefined) return null

@@ -103,6 +103,8 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
     return run
   }
 
+  const added = (): Run[] => [...now.values()].filter(({ id }) => !before.has(id) && !removed.has(id))
+
   return {
     /** The run as earlier operations left it; null if it was removed or not loaded. */
     find: (runId: string): Run | null => (removed.has(runId) ? null : (now.get(runId) ?? null)),
@@ -134,27 +136,23 @@ export function createUnitOfWork(loaded: readonly Stored[]) {
     loaded: (): Run[] => [...now.values()].filter(({ id }) => before.has(id) && !removed.has(id)),
     isAdded: ({ id }: Run): boolean => !before.has(id),
     /** The added runs as they are now. */
-    added: (): Run[] => [...now.values()].filter(({ id }) => !before.has(id) && !removed.has(id)),
+    added,
     finish(): Writes {
       const derived = createDerivedWrites()
-      const added: Run[] = []
       const changed: Stored[] = []
-      for (const [id, run] of now) {
-        const stored = before.get(id)
-        if (removed.has(id)) {
-          // A run that was also added in this transaction has no rows.
-          if (stored !== undefined) derived.forget(stored.run)
-        } else if (stored === undefined) added.push(derived.addDifferences(null, run))
-        else if (stored.run !== run)
-          changed.push({ run: derived.addDifferences(stored.run, run), revision: stored.revision })
+      for (const { run: old, revision } of before.values()) {
+        const run = runOf(old.id)
+        if (removed.has(old.id)) derived.forget(old)
+        else if (run !== old) changed.push({ run: derived.addDifferences(old, run), revision })
       }
+      const addedRuns = added().map((run) => derived.addDifferences(null, run))
       // A retry that was requested in the same transaction drops the steps of its job.
       const isKept = ({ runId, jobIndex }: StepRow): boolean =>
         !removed.has(runId) && jobAt(runOf(runId), jobIndex).steps !== null
       const runChanges = [...changes.values()]
       return {
         ...derived.writes(),
-        added,
+        added: addedRuns,
         changed,
         removed: [...removed].flatMap((id) => before.get(id)?.run ?? []),
         steps: steps.filter(isKept),
