@@ -44,6 +44,7 @@ export function createRunCalls({ read, json, isRemote }: Transport, nameOf?: Nam
         const canRetry = isInProgress(error) ? ifInProgress === 'join' : isRemote && isTemporary(error)
         const retryAfterS = error instanceof ProblemError ? error.retryAfterS : null
         if (!canRetry || tries === maxTries || (retryAfterS ?? 0) > maxRetryAfterS) throw error
+        // The next try waits for the answer of the earlier one.
         if (isInProgress(error) && !respondAsync) waitS ??= joinS
         await sleep(retryAfterS === null ? jitteredBackOffMs(tries, firstPauseMs) : retryAfterS * 1_000, signal)
       }

@@ -50,9 +50,9 @@ export function createCheck(intake: Pick<Intake, 'prepare'>, clock: Clock) {
       const { errors = [] } = error.members
       const ofRequest = errors.map(({ pointer, detail }) => ({ pointer: `/request${pointer}`, detail }))
       // The code of the request is that of the whole only if nothing else is wrong.
-      throw refusal(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
+      throw errorOfIssues(issues.length > 0 ? 'validation-error' : error.code, [...issues, ...ofRequest])
     }
-    if (issues.length > 0) throw refusal('validation-error', issues)
+    if (issues.length > 0) throw errorOfIssues('validation-error', issues)
     return { cron, timeZone, request: text, missed }
   }
 }
@@ -64,7 +64,7 @@ function cronMessage(error: unknown): string {
     .replace(/^Invalid value for (\w+): .*$/, 'its $1 is out of range')
 }
 
-export function refusal(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
+export function errorOfIssues(code: AppError['code'], errors: readonly RequestIssue[]): AppError {
   const [first] = errors
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
   const place = first === undefined || first.pointer === '' ? '' : `${first.pointer}: `

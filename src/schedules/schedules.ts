@@ -15,7 +15,7 @@ import type { Log } from '../log.ts'
 import type { ProcessClock } from '../runtime/clock.ts'
 import type { Store } from '../store/store.ts'
 import type { Registry } from '../tasks/registry.ts'
-import { createCheck, type DeclaredSchedule, refusal, type ScheduleInput, storedRequest } from './definition.ts'
+import { createCheck, type DeclaredSchedule, errorOfIssues, type ScheduleInput, storedRequest } from './definition.ts'
 import { pause, put, type PutSchedule, resume } from './rules.ts'
 import { createTicker, type Ticker, type TickOutcome } from './ticker.ts'
 import type { Timetable } from './timetable.ts'
@@ -125,7 +125,7 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     return { schedule, isNew }
   }
 
-  function refuseDeclared(name: string): void {
+  function checkNotDeclared(name: string): void {
     if (!declaredNames.has(name)) return
     throw new AppError('schedule-declared', `the schedule ${name} is declared in code: it can be paused, and run`)
   }
@@ -146,11 +146,11 @@ export function createSchedules(options: SchedulesOptions): Schedules {
     get,
     async put(name, input) {
       if (!isScheduleName(name)) throw invalid(`the name ${nameRule}`)
-      refuseDeclared(name)
+      checkNotDeclared(name)
       return putChecked(name, await check(input), () => ({ isDeclared: false, isPaused: input.paused }))
     },
     async remove(name) {
-      refuseDeclared(name)
+      checkNotDeclared(name)
       await get(name)
       await change(name, () => null)
     },
@@ -211,7 +211,7 @@ function isSame(one: ScheduleDefinition, other: ScheduleDefinition): boolean {
 
 /** For a fault outside the members of the body. */
 function invalid(detail: string): AppError {
-  return refusal('validation-error', [{ pointer: '', detail }])
+  return errorOfIssues('validation-error', [{ pointer: '', detail }])
 }
 
 function notFound(name: string): AppError {

@@ -203,7 +203,7 @@ function createTickHandler(options: TickerOptions) {
     try {
       run = await makeRun(schedule)
     } catch (error) {
-      return refuse(schedule, due, tick, error)
+      return giveUp(schedule, due, tick, error)
     }
     const accept = (): Promise<boolean> => change(schedule, afterRun(schedule, due, run.id), run)
     if (!(await intake.admit(run.jobs.length, accept))) return 'done'
@@ -230,7 +230,7 @@ function createTickHandler(options: TickerOptions) {
   }
 
   /** The tick will not be retried: the schedule advances, and keeps the reason as its `problem`. */
-  async function refuse(schedule: Schedule, due: Due, tick: number, error: unknown): Promise<Handled> {
+  async function giveUp(schedule: Schedule, due: Due, tick: number, error: unknown): Promise<Handled> {
     const { name } = schedule
     if (isLeftToOthers(tick)) return 'later'
     const code = error instanceof AppError ? error.code : 'internal'
