@@ -1,6 +1,6 @@
 /**
- * Claims of this process that have not ended. `compareClaims` compares them with the claims in the database, and the quarantine
- * decides by them whether a suspect can run alone.
+ * Owned claims: those that have not ended as far as this process knows. `compareClaims` compares them with the held ones, those
+ * in the database, and the quarantine decides by them whether a suspect can run alone.
  */
 import { type Claim, type ClaimedJob, claimOf, jobKey } from '../../../domain/claim.ts'
 import { isSuspect } from '../../../domain/run/transitions.ts'

@@ -1,7 +1,7 @@
 /**
- * Recovery. The table `holder` lists the runs of which each process has running jobs. `rescue` takes back the jobs of dead
- * processes, `compareClaims` finds orphans and missing claims of this process, and `leave` marks its jobs when it stops.
- * Each is a transaction of its own, which locks records by id.
+ * Recovery. The table `holder` lists the held runs of each process: those of which it has running jobs. `rescue` takes back
+ * the jobs of dead processes, `compareClaims` finds orphans and missing claims of this process, and `leave` marks its jobs
+ * when it stops. Each is a transaction of its own, which locks records by id.
  */
 import { type Claim, claimOf } from '../../../domain/claim.ts'
 import { jobAt, type Run } from '../../../domain/run/aggregate.ts'
