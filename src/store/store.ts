@@ -235,7 +235,7 @@ export interface Notifier {
    * has passed.
    */
   onWork(listener: () => void): void
-  /** Calls back when changes by other processes may have been missed: whoever waits for a change must read its run. */
+  /** Calls back when changes by other processes may have been missed. Then a caller that waits for a change must read its run. */
   onGap(listener: () => void): void
   /** Calls back with the number of jobs that this process took back from a dead one, outside of `rescue`. */
   onTakeover(listener: (jobs: number) => void): void

@@ -69,7 +69,7 @@ const waitingSchema = z
       .min(0)
       .exactOptional()
       .describe(
-        'only for `thread`, in the response with a single job: the number of due jobs before this one, of which at most 1,000 are counted for each task and priority',
+        'only for `thread`, in the response with a single job: the number of due jobs before this one; at most 1,000 are counted for each task and priority',
       ),
   })
   .readonly()

@@ -131,7 +131,7 @@ export const recentSchema = z
       retried: count.describe('attempts that failed and are followed by another'),
       waitMs: quantilesSchema,
       runMs: quantilesSchema,
-    }).describe('tasks of which an attempt has ended since the start'),
+    }).describe('tasks with an attempt that has ended since the start'),
     slotMs: count,
     slots: listOf({
       at: instantSchema.describe('the end of the slot'),

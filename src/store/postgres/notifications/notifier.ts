@@ -72,7 +72,7 @@ export function createWorkNotifier(from: number, writer: number, send: (notice: 
   }
 
   return {
-    /** @param share of the writer in the backlog @param newWork queued jobs of which no process was notified */
+    /** @param share of the writer in the backlog @param newWork queued jobs that no process was notified of */
     note(share: number, newWork: Writes['newWork']): void {
       if (newWork === 'none' && share - lastSent < maxUnnotified) return
       next = { share, hasWork: newWork !== 'none' || next?.hasWork === true }

@@ -1,5 +1,5 @@
 /**
- * Recovery. The table `holder` lists the held runs of each process: those of which it has running jobs. `rescue` takes back
+ * Recovery. The table `holder` lists the runs that each process holds: it runs jobs of them. `rescue` takes back
  * the jobs of dead processes, `compareClaims` finds orphans and missing claims of this process, and `leave` marks its jobs
  * when it stops. Each is a transaction of its own, which locks records by id.
  */
@@ -31,7 +31,7 @@ const selectHeld = {
   text: 'SELECT DISTINCT run FROM holder WHERE process = ANY($1::integer[])',
 }
 
-/** The runs of which one of these processes has running jobs. */
+/** The runs that one of these processes holds. */
 async function runsHeldBy(query: Query, processes: readonly number[]): Promise<string[]> {
   return (await query(selectHeld, [processes])).map(({ run }) => String(run))
 }

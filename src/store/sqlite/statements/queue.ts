@@ -206,7 +206,7 @@ export function createQueue(
     /** Keys of records with jobs that are due after the instant. */
     runsDueAfter: (at: number) => selectRuns.all(at).map(({ run }) => Number(run)),
     size: () => rows + added.size,
-    /** Leaves out the jobs of a record that cannot be read. Their rows stay, and a query reads so many rows more. */
+    /** Leaves out the jobs of a record that cannot be read. Their rows stay, so each query reads that many extra rows. */
     ignore(key: number): void {
       ignored.add(key)
       ignoredRows += Number(countOfRun.get(key)?.['n'])

@@ -74,8 +74,8 @@ export function createGroupCommit(
   }
 
   /**
-   * A commit of which only the fsync failed may be complete in the log, and would count after a crash. A small write takes
-   * its place in the log, even if this write fails, too.
+   * If only the fsync of a commit failed, the commit may be complete in the log, and would count after a crash. A small
+   * write takes its place in the log, even if this write fails, too.
    */
   function overwriteFailed(): void {
     try {
